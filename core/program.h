@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * program.h: from recorded program to something that runs: plan.c lays out the arena,
+ * program.c calls the backend's schedule and compile, print.c shows it to a reader.
+ */
+#ifndef CORE_PROGRAM_H
+#define CORE_PROGRAM_H
+
+#include "recorder.h"
+
+/* Owns everything p points to. */
+struct program {
+	struct rein_program p;
+	void *pool;
+};
+void program_destroy(struct program *); /* accepts NULL */
+
+/* Checks SSA order, shapes and operand counts; false with the reason in why. For tests and
+ * debug builds. */
+bool program_check(const struct rein_program *, char *why, size_t size);
+
+/* Lays out the arena for a plan whose backend part is filled: lifetimes, reuse, in-place,
+ * commits placed straight into states where every reader of the old version runs earlier.
+ * guard: bytes kept free around every value (tests), 0 normally. */
+rein_status plan_layout(const struct rein_program *, struct rein_plan *, int64_t guard);
+
+struct compiled {
+	struct program *program;
+	struct rein_plan *plan;
+	struct rein_exec *exec;
+	struct instance *backend;
+	struct store *store;
+};
+/* Takes the program over. All states must have memory (store_allocate). NULL after errors
+ * in d. flags: REIN_GUARD. */
+struct compiled *program_compile(struct program *, struct store *, struct instance *backend, uint32_t flags,
+                                 struct diag *d);
+void compiled_destroy(struct compiled *); /* accepts NULL */
+rein_status compiled_run(struct compiled *, uint32_t times);
+/* Output i as host memory of its dtype; returns bytes written or -1. */
+int64_t compiled_output(struct compiled *, uint32_t i, void *host, int64_t size);
+/* The ops with shapes, kernels, homes and arena offsets, for a reader. */
+void compiled_print(const struct compiled *, FILE *out);
+
+#endif
