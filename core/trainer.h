@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * trainer.h: one run of one variant with one seed. network.c records the layers, step.c
+ * the training step, the evaluation and the event programs, trainer.c owns states and
+ * programs and runs epochs, stages.c walks [stages]. Experiments (variants x seeds, run
+ * folders, logs, tables) are experiment.c's.
+ */
+#ifndef CORE_TRAINER_H
+#define CORE_TRAINER_H
+
+#include "data.h"
+#include "program.h"
+
+/* [run], read by settings.c: every key has a default, unknown ones are errors. */
+struct settings {
+	int64_t config;            /* version of the language: 1 */
+	int64_t epochs, batch;     /* batch 0: the whole training split */
+	int64_t n_seed, *seed;     /* seed = 1, or seeds = 1..5 or 1,2,7 */
+	const char *backend;       /* auto | cpu | cuda | any component name */
+	int64_t threads;           /* 0: all */
+	int rng;                   /* RNG_* */
+	bool shuffle;              /* training order anew each epoch; default yes */
+	bool drop_last;            /* leave a short last batch out; default no */
+	bool evaluate_train;       /* evaluate = train,val: metrics of train come from an evaluation
+	                            * after the epoch, not from the running mean of the steps */
+	bool track;                /* keep all parameters after each epoch, for reports */
+	int64_t eval_batch;        /* default 1000 */
+	double checkpoint_seconds; /* at most this often; 0: after every epoch; < 0: never */
+	const char *weights;       /* safetensors to start from, or NULL */
+	const char *out;           /* folder for runs; default "runs" */
+};
+/* NULL after errors. */
+struct settings *settings_read(const struct config *, struct diag *);
+void settings_destroy(struct settings *);
+
+/* Numbers of an epoch or stage, by name, in order of first appearance. */
+struct metric {
+	char name[96];
+	double value;
+};
+struct metrics {
+	int n, cap;
+	struct metric *m;
+};
+void metrics_set(struct metrics *, const char *name, double value);
+double metrics_get(const struct metrics *, const char *name); /* NaN if absent */
+void metrics_finish(struct metrics *);
+
+struct trainer;
+struct trainer_env {
+	const struct config *config;
+	const struct settings *settings;
+	struct registry *registry;
+	struct instance *backend; /* opened */
+	struct data_cache *cache;
+	struct host_env host; /* seed is this run's */
+};
+
+/* Makes every instance, opens the data, records and compiles every program: whatever can be
+ * wrong is found here, all of it reported to d. NULL after errors. [control] */
+struct trainer *trainer_create(const struct trainer_env *, struct diag *d);
+void trainer_destroy(struct trainer *); /* accepts NULL */
+
+/* [stages]: number, and how each is called ("fit = train" -> name fit, type train). */
+int trainer_stages(const struct trainer *);
+const char *trainer_stage_name(const struct trainer *, int i, const char **type);
+
+/* The next piece of work: one epoch of a train stage (steps, evaluation, epoch_end of the
+ * regularizers), or a whole stage of another type. > 0 when all stages are done. out gets
+ * `train.loss`, `train.accuracy`, `val.loss`, `val.accuracy`, `<regularizer>.penalty`, `lr`,
+ * `norm`, `norm.<param>`, `gradient_norm`, `gradient_norm.<param>` (of the epoch's last step),
+ * `samples_per_s`, and what plugins add with rein_metric. A loss that is not finite: error,
+ * with the layer where it first appeared named; weights are those before that step. */
+rein_status trainer_next(struct trainer *, struct metrics *out, struct diag *d);
+int trainer_stage(const struct trainer *);      /* of the last piece of work */
+int64_t trainer_epoch(const struct trainer *);  /* from 1 */
+int64_t trainer_epochs(const struct trainer *); /* of that stage */
+
+/* Loss and accuracy on a split, into out as `<split>.loss` ... */
+rein_status trainer_evaluate(struct trainer *, const char *split, struct metrics *out, struct diag *);
+
+/* Everything needed to go on, and back: states, stored blocks, best copies, position. */
+bool trainer_save(struct trainer *, const char *path, char *why, size_t size); /* checkpoint */
+bool trainer_load(struct trainer *, const char *path, char *why, size_t size);
+bool trainer_save_model(struct trainer *, const char *path, char *why, size_t size); /* model.safetensors */
+bool trainer_load_model(struct trainer *, const char *path, char *why, size_t size);
+
+/* For reports, summaries and tests. */
+struct store *trainer_store(struct trainer *);
+struct data *trainer_data(struct trainer *);
+int trainer_params(struct trainer *, struct state *const **list); /* trainable, network order */
+void trainer_print_layers(struct trainer *, FILE *);              /* output shapes, parameters, MACs, bytes */
+void trainer_print_programs(struct trainer *, FILE *);            /* ops, fusions, arena offsets */
+/* All instances, in config order: for resolved.ini. */
+int trainer_instances(struct trainer *, struct instance *const **list);
+/* With track: parameter i after each epoch, rows of its size, row 0 the initial values. */
+const float *trainer_path(struct trainer *, int param, int64_t *rows);
+
+#endif
