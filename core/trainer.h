@@ -23,6 +23,7 @@ struct settings {
 	bool drop_last;            /* leave a short last batch out; default no */
 	bool evaluate_train;       /* evaluate = train,val: metrics of train come from an evaluation
 	                            * after the epoch, not from the running mean of the steps */
+	int64_t log_every;         /* epochs between evaluations and log lines; the last always; default 1 */
 	bool track;                /* keep all parameters after each epoch, for reports */
 	int64_t eval_batch;        /* default 1000 */
 	double checkpoint_seconds; /* at most this often; 0: after every epoch; < 0: never */
