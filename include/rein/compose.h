@@ -86,10 +86,10 @@ static inline rein_val rein_leaky_relu(struct rein_rec *r, rein_val x, double sl
 {
 	return rein_where(r, rein_le(r, x, rein_scalar(r, 0)), rein_scale(r, x, slope), x);
 }
-/* log(1 + e^x) without overflow */
+/* log(1 + e^x) without overflow; max and not relu, since its gradient at 0 must be 1/2 */
 static inline rein_val rein_softplus(struct rein_rec *r, rein_val x)
 {
-	return rein_add(r, rein_relu(r, x), rein_log1p(r, rein_exp(r, rein_neg(r, rein_abs(r, x)))));
+	return rein_add(r, rein_max(r, x, rein_scalar(r, 0)), rein_log1p(r, rein_exp(r, rein_neg(r, rein_abs(r, x)))));
 }
 
 /* --- reductions --------------------------------------------------------------------- */

@@ -59,6 +59,11 @@ struct rein_key {
 	const char *instead;        /* deprecated: the key to use now; else NULL */
 };
 
+/* The struct of a component without keys. */
+struct rein_keyless {
+	int32_t unused;
+};
+
 /* offsetof(S, f), and an error while compiling if S.f is not of type T. */
 #define REIN_FIELD_(S, f, T) (uint32_t)(offsetof(S, f) + 0 * sizeof(char[_Generic(((S *)0)->f, T : 1, default : -1)]))
 

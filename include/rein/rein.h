@@ -9,6 +9,7 @@
 #include "augmentation.h"
 #include "backend.h"
 #include "dataset.h"
+#include "init.h"
 #include "kernel.h"
 #include "layer.h"
 #include "logger.h"
