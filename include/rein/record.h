@@ -192,6 +192,10 @@ struct rein_step {
 	const struct rein_tensor *tensor; /* n_tensor of them, tensor_size bytes apart */
 	int64_t n_train;                  /* samples in the training split */
 };
+static inline const struct rein_tensor *rein_tensor_at(const struct rein_step *t, uint32_t i)
+{
+	return (const struct rein_tensor *)(const void *)((const char *)t->tensor + (size_t)i * t->tensor_size);
+}
 /* The model on x. flags: REIN_EVAL, REIN_TRAIN or REIN_STATS, with REIN_KEEP_STATE,
  * REIN_SAME_RANDOM. */
 static inline rein_val rein_forward(struct rein_rec *r, const struct rein_model *m, rein_val x, uint32_t flags)
