@@ -9,7 +9,9 @@
 #define CORE_CONFIG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "diag.h"
 
@@ -19,16 +21,23 @@ struct arg {
 	struct place at;       /* caret at the key */
 	struct place value_at; /* caret at the value */
 	bool used;
+	struct wild *wild; /* set by a path with '*': specs whose component lacks the key skip it */
+};
+
+/* A `network.*.init=x` override: an error once no spec it fell on knows the key. */
+struct wild {
+	int specs, hits, misses;
 };
 
 /* One line: `name = component key=value ...`. In [run], [search] and [variant] sections
- * the value is plain text: component is that text and n_arg is 0. */
+ * the value is plain text: component is that text and n_arg is 0 (arg[0] is the setting). */
 struct spec {
 	const char *section, *name, *component;
 	struct place at; /* of the name */
 	struct place component_at;
 	int n_arg;
 	struct arg *arg;
+	bool broken; /* a part of it could not be read, which was reported */
 };
 
 struct section {
@@ -71,9 +80,16 @@ struct spec *config_spec(const struct config *, const char *section, const char 
 /* A plain setting of a section ("run", "seeds"), or NULL. Marks it used. */
 const struct arg *config_setting(const struct config *, const char *section, const char *name);
 
+/* Reports settings of a plain section that nobody asked for; `known` ends in NULL. */
+void config_unknown_settings(const struct config *, const char *section, const char *const *known, struct diag *);
+
 /* Number parsing, C locale, whole token: 1e-3, 8/255, 0x not allowed. */
 bool parse_real(const char *text, double *out);
 bool parse_int(const char *text, int64_t *out);
-bool parse_bool(const char *text, bool *out);
+bool parse_bool(const char *text, bool *out); /* yes/no, true/false, on/off, 1/0 */
+/* The shortest text that reads back as v, C locale: "0.1", "1e6", "inf". Gives back buf. */
+const char *format_real(char *buf, size_t size, double v);
+/* A value as it must stand in a file: quoted where it has blanks, quotes or ';'. */
+void spec_write_value(FILE *, const char *value);
 
 #endif

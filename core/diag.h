@@ -8,6 +8,7 @@
 #define CORE_DIAG_H
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 
 /* Where something came from. Strings are owned by the config, which outlives all places.
@@ -17,6 +18,7 @@ struct place {
 	int line;
 	const char *text; /* the whole source line, NULL if none */
 	int col, len;
+	const char *section; /* printed before `text` as "[section] "; NULL: not */
 };
 
 struct diag;
@@ -32,9 +34,13 @@ int diag_errors(const struct diag *); /* how many errors so far */
 /* Prints all of it in file order, then "2 errors; nothing was run" if there were errors;
  * forgets what was printed. Returns the number of errors. */
 int diag_flush(struct diag *, FILE *out);
+/* The same without the last line, for messages of a run under way. */
+int diag_print(struct diag *, FILE *out);
 
 /* The nearest of a NULL-terminated list to `word` by edit distance, or NULL if none is
  * near enough to be a likely slip. */
 const char *diag_nearest(const char *word, const char *const *list);
+/* "a, b, c" of a NULL-terminated list; ends in " ..." where it does not fit. */
+void diag_list(char *out, size_t size, const char *const *list);
 
 #endif
