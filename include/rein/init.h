@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * init.h: initial values by name, for layers with weights: the keys init= bias_init=
- * gain= slope= value= and what they mean. Formulas are those of torch.nn.init.
+ * gain= slope= init_value= and what they mean. Formulas are those of torch.nn.init.
  *
  *   struct linear { int64_t units; struct rein_start start; };
  *   ... rows: REIN_START_KEYS(struct linear, start), REIN_KEYS_END
@@ -26,9 +26,9 @@ enum {
 	REIN_START_KAIMING_UNIFORM, /* U(+-gain sqrt(2/(1+slope^2)) sqrt(3/fan_in)) */
 	REIN_START_KAIMING_NORMAL,  /* N(0, gain^2 2/(1+slope^2)/fan_in) */
 	REIN_START_ORTHOGONAL,      /* gain Q, Q with orthonormal rows or columns */
-	REIN_START_UNIFORM,         /* U(+-value) */
-	REIN_START_NORMAL,          /* N(0, value^2) */
-	REIN_START_CONSTANT         /* value */
+	REIN_START_UNIFORM,         /* U(+-init_value) */
+	REIN_START_NORMAL,          /* N(0, init_value^2) */
+	REIN_START_CONSTANT         /* init_value */
 };
 #define REIN_BIAS_AUTO  0 /* as PyTorch's with init=torch, else zeros */
 #define REIN_BIAS_TORCH 1 /* U(+-1/sqrt(fan_in)) */
@@ -53,7 +53,7 @@ REIN_UNUSED_ static const char *const rein_start_bias_names[] = { "auto", "torch
 #define REIN_START_KEYS(S, f)                                                                                     \
 	REIN_START_ROW_(S, f.init, "init", "torch",                                                                   \
 	                "initial weights; torch: U(+-1/sqrt(fan_in)); xavier: scale gain sqrt(2/(fan_in+fan_out)); "  \
-	                "kaiming: scale gain sqrt(2/(1+slope^2)/fan_in); uniform: U(+-value); normal: N(0, value^2)", \
+	                "kaiming: scale gain sqrt(2/(1+slope^2)/fan_in); uniform: U(+-init_value); normal: N(0, init_value^2)", \
 	                REIN_KEY_ENUM, int32_t, 0, 0, rein_start_names),                                              \
 	REIN_START_ROW_(S, f.bias_init, "bias_init", "auto",                                                          \
 	                "initial bias; torch: U(+-1/sqrt(fan_in)); auto: torch where init is, else zeros",            \
@@ -62,7 +62,7 @@ REIN_UNUSED_ static const char *const rein_start_bias_names[] = { "auto", "torch
 	                REIN_KEY_REAL, double, 0, 1e6, NULL),                                                         \
 	REIN_START_ROW_(S, f.slope, "slope", "0", "negative slope of the leaky_relu that kaiming weights feed",       \
 	                REIN_KEY_REAL, double, 0, 1e6, NULL),                                                         \
-	REIN_START_ROW_(S, f.value, "value", "0", "constant: the value; uniform: the bound; normal: the deviation",   \
+	REIN_START_ROW_(S, f.value, "init_value", "0", "constant: the value; uniform: the bound; normal: the deviation",   \
 	                REIN_KEY_REAL, double, -1e6, 1e6, NULL)
 /* clang-format on */
 
