@@ -6,6 +6,10 @@
 #ifndef REIN_REPORT_H
 #define REIN_REPORT_H
 
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "dataset.h"
 
 /* One finished run. Arrays belong to the core. */
@@ -28,11 +32,25 @@ struct rein_experiment {
 	int64_t n, n_feature, n_target;
 	const float *x, *y;
 	const struct rein_dataset_info *info;
-	/* A key of a run's config by path ("regularizers.l2.lambda"): its text, or NULL. */
+	/* A key of a run's config by path ("regularizers.l2.lambda"): its text, defaults included, or NULL. */
 	const char *(*key)(const struct rein_experiment *, uint32_t run, const char *path);
 	/* A metric by name at the last epoch ("val.accuracy"); NaN if there is none. */
 	double (*metric)(const struct rein_experiment *, uint32_t run, const char *name);
 };
+static inline const struct rein_report_run *rein_run_at(const struct rein_experiment *e, uint32_t i)
+{
+	return (const struct rein_report_run *)(const void *)((const char *)e->run + (size_t)i * e->run_size);
+}
+/* A key as a number: 0.1, 8/255; yes is 1 and no 0; NaN if there is no such key. */
+static inline double rein_key_number(const struct rein_experiment *e, uint32_t run, const char *path)
+{
+	const char *text = e->key(e, run, path);
+	char *end = NULL;
+	double v = text ? strtod(text, &end) : NAN;
+	if (text && end == text)
+		return !strcmp(text, "yes") || !strcmp(text, "true") || !strcmp(text, "on") ? 1 : 0;
+	return text && *end == '/' ? v / strtod(end + 1, NULL) : v;
+}
 /* Collects rows; begin() once per table, then cells row by row. */
 struct rein_table {
 	uint32_t struct_size, reserved;
