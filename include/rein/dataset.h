@@ -32,9 +32,12 @@ struct rein_dataset_vt {
 	/* [control] After create(). */
 	rein_status (*info)(void *self, struct rein_dataset_info *);
 	/* [worker] Sample i: x gets the product of info's dims (of dim, where that differs)
-	 * elements, y one int32_t or target_dim floats. REIN_SKIP: leave the sample out. */
+	 * elements, y one int32_t or target_dim floats. x may be NULL: only the target is wanted
+	 * (the core stratifies). REIN_SKIP: leave the sample out. What a sample is depends on
+	 * the keys and files alone, not on host->random: the core keeps decoded samples across
+	 * seeds and variants. */
 	rein_status (*read)(const void *self, const struct rein_host *, int64_t i, void *x, void *y);
-	/* [worker] Where info has -1 in dim: the shape of sample i, cheaply. Else NULL. */
+	/* [worker] Where info has -1 in dim: the shape of sample i, cheaply, or REIN_SKIP. Else NULL. */
 	rein_status (*shape)(const void *self, const struct rein_host *, int64_t i, int64_t *dim);
 	/* [worker] Optional: a name for sample i in messages (a file name), into buf. */
 	void (*describe)(const void *self, int64_t i, char *buf, uint64_t size);
