@@ -54,6 +54,13 @@ int registry_count(const struct registry *);
 const struct component *registry_at(const struct registry *, int i); /* sorted by kind, name */
 /* Refused files: path and reason; i from 0, NULL at the end. */
 const char *registry_refused(const struct registry *, int i, const char **reason);
+/* Components that an earlier one of the same kind and name hides; *by is the file of that
+ * one. i from 0, NULL at the end. */
+const struct component *registry_hidden(const struct registry *, int i, const char **by);
+/* Folders that were looked at, in order; i from 0, NULL at the end. */
+const char *registry_folder(const struct registry *, int i);
+
+#define KIND_NETWORK 0x100u /* what a REF key of "network" asks its resolver for */
 
 const char *kind_name(uint32_t kind);          /* "regularizer" */
 const char *kind_section(uint32_t kind);       /* "regularizers": the INI section of the kind */
@@ -96,6 +103,7 @@ struct host_env {
 	struct diag *diag;
 	void (*log)(void *ctx, uint32_t level, const char *line);
 	void *log_ctx;
+	const struct config *config; /* optional: lets messages say which names there are */
 };
 
 /* Parses the spec's keys (unknown, missing, out of range, deprecated: all reported to d with
@@ -114,6 +122,11 @@ void instance_error(struct instance *, struct diag *d, const char *fallback);
 /* Key of an instance as text with its origin ("configs/a.ini:14", "default", "command
  * line") for resolved.ini: i from 0, false at the end. Includes the common keys. */
 bool instance_key(const struct instance *, int i, const char **key, const char **value, const char **origin);
+
+/* Fills `out`, zeroed before, from a spec's keys by a table that no component owns (a stage:
+ * what = "stage 'prune'"). Rows as in key.h but for PATH, INTS, REALS and REF. Reports as
+ * instance_create does; false after errors. Strings live as long as the config. */
+bool spec_keys(const struct spec *, const char *what, const struct rein_key *keys, void *out, struct diag *);
 
 /* Glob patterns, comma-separated: "*.weight,bn*.bias". '*' matches any run of characters. */
 bool pattern_match(const char *patterns, const char *name);
