@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * main.c: the command `rein`. A new command is a row of `commands`.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "tool.h"
+
+static const struct {
+	const char *name, *summary;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "run", "train all variants and seeds of a config and compare them", cmd_run },
+	{ "validate", "check configs without training", cmd_validate },
+	{ "summary", "print the layers, or the programs, of a config", cmd_summary },
+	{ "inspect", "list plugins and their keys", cmd_inspect },
+	{ "evaluate", "loss and accuracy of saved weights", cmd_evaluate },
+	{ "doctor", "what this machine has, and what is missing", cmd_doctor },
+};
+#define N_COMMAND ((int)(sizeof commands / sizeof commands[0]))
+
+static void help(FILE *out)
+{
+	fprintf(out, "rein trains, attacks and prunes neural networks to study regularization, from INI files.\n\n"
+	             "Usage: rein COMMAND [options] ...\n\nCommands:\n");
+	for (int i = 0; i < N_COMMAND; i++)
+		fprintf(out, "  %-10s  %s\n", commands[i].name, commands[i].summary);
+	fprintf(out, "\nOptions:\n  -h, --help     this text; 'rein COMMAND --help' for one command\n"
+	             "      --version  print the version\n\n"
+	             "Exit codes: 0 done, 1 a run failed, 2 wrong usage or config, 3 a plugin could not be loaded.\n\n"
+	             "Examples:\n  rein run configs/first.ini\n  rein inspect\n");
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "", *names[N_COMMAND + 1] = { NULL };
+
+	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+		help(stdout);
+		return EXIT_DONE;
+	}
+	if (!strcmp(name, "--version")) {
+		printf("rein %s (ABI %u.%u)\n", REIN_VERSION, REIN_ABI_MAJOR, REIN_ABI_MINOR);
+		return EXIT_DONE;
+	}
+	for (int i = 0; i < N_COMMAND; i++) {
+		names[i] = commands[i].name;
+		if (!strcmp(name, commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	}
+	if (!*name) {
+		help(stderr);
+		return EXIT_USAGE;
+	}
+	const char *near = diag_nearest(name, names);
+	fprintf(stderr, "rein: unknown command '%s'%s%s%s; 'rein --help' lists them\n", name,
+	        near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	return EXIT_USAGE;
+}

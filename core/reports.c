@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reports.c: the view of a finished experiment that components of kind report see.
+ */
+#include "experiment.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is behind the struct rein_experiment that a report gets. */
+struct view {
+	struct rein_experiment x;
+	struct experiment *e;
+	const struct run **run;
+};
+
+static const struct view *view_of(const struct rein_experiment *x) { return (const struct view *)(const void *)x; }
+
+/* "regularizers.l2.lambda", "run.epochs", "network.fc1" (the component). */
+static const char *view_key(const struct rein_experiment *x, uint32_t run, const char *path)
+{
+	const struct view *v = view_of(x);
+	char section[64], name[64];
+	const char *dot = strchr(path, '.'), *key = dot ? strchr(dot + 1, '.') : NULL;
+
+	if (run >= x->n_run || !dot)
+		return NULL;
+	const struct config *c = v->run[run]->variant->config;
+	snprintf(section, sizeof section, "%.*s", (int)(dot - path), path);
+	snprintf(name, sizeof name, "%.*s", key ? (int)(key - dot - 1) : (int)strlen(dot + 1), dot + 1);
+	const struct spec *s = config_spec(c, section, name);
+	if (!s || !key)
+		return s ? s->component : NULL;
+	for (int i = 0; i < s->n_arg; i++)
+		if (!strcmp(s->arg[i].key, key + 1))
+			return s->arg[i].value;
+	/* Not written: the default, which is the same text for every variant. */
+	const struct component *comp = registry_find(v->e->s->registry, kind_of_section(section), s->component);
+	for (int i = 0; comp && i < comp->n_key; i++)
+		if (!strcmp(comp->key[i].key, key + 1))
+			return comp->key[i].def;
+	return NULL;
+}
+
+static double view_metric(const struct rein_experiment *x, uint32_t run, const char *name)
+{
+	return run < x->n_run ? history_last(&view_of(x)->run[run]->history, name) : NAN;
+}
+
+static struct rein_report_run report_run(const struct run *r)
+{
+	bool whole = r->path != NULL;
+	for (int i = 0; whole && i < r->n_param; i++)
+		whole = r->path[i] != NULL;
+	return (struct rein_report_run){ .struct_size = sizeof(struct rein_report_run),
+		                             .n_param = (uint32_t)r->n_param,
+		                             .variant = r->variant->name,
+		                             .seed = r->seed,
+		                             /* rows of the path say how many epochs it holds */
+		                             .epochs = whole ? r->path_rows - 1 : r->facts.epochs,
+		                             .lr = r->facts.lr,
+		                             .param_name = (const char *const *)r->param_name,
+		                             .param_size = r->param_size,
+		                             .param = (const float *const *)r->param,
+		                             .path = whole ? (const float *const *)r->path : NULL };
+}
+
+bool reports_record(struct experiment *e, struct tables *t)
+{
+	struct view v = { .e = e };
+	struct rein_report_run *list = tool_alloc((size_t)e->n_run * sizeof *list);
+	const struct section *s = config_section(e->variant[0].config, "reports");
+	bool good = true;
+
+	v.run = tool_alloc((size_t)e->n_run * sizeof *v.run);
+	for (int i = 0; i < e->n_run; i++) {
+		const struct run *r = &e->run[i];
+		if ((r->state != RUN_DONE && r->state != RUN_EARLIER) || !r->param)
+			continue;
+		v.run[v.x.n_run] = r;
+		list[v.x.n_run++] = report_run(r);
+	}
+	v.x.struct_size = sizeof v.x;
+	v.x.run_size = sizeof *list;
+	v.x.run = list;
+	v.x.n = e->n;
+	v.x.n_feature = e->n_feature;
+	v.x.n_target = e->n_target;
+	v.x.x = e->x;
+	v.x.y = e->y;
+	v.x.info = &e->info;
+	v.x.key = view_key;
+	v.x.metric = view_metric;
+	for (int i = 0; s && i < s->n_spec; i++) {
+		struct instance *r = experiment_instance(&e->variant[0], NULL, s->spec[i]);
+		if (!r || !r->component->vt.report.record)
+			continue;
+		t->source = s->spec[i]->name;
+		if (r->component->vt.report.record(r->self, &r->host, &v.x, &t->collect) < 0) {
+			instance_error(r, e->s->diag, "the report failed without saying why");
+			good = false;
+		}
+	}
+	free(list);
+	free(v.run);
+	return good;
+}

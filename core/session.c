@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * session.c: what every command begins with: plugins found, one config file read, overrides
+ * kept, and how messages become exit codes.
+ */
+#include "tool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void *tool_alloc(size_t bytes)
+{
+	void *p = calloc(1, bytes ? bytes : 1);
+	if (!p) {
+		fprintf(stderr, "rein: out of memory (%zu bytes)\n", bytes);
+		exit(EXIT_FAILED);
+	}
+	return p;
+}
+
+char *tool_strdup(const char *s)
+{
+	size_t n = strlen(s) + 1;
+	return memcpy(tool_alloc(n), s, n);
+}
+
+char *tool_printf(const char *format, ...)
+{
+	va_list ap, again;
+	va_start(ap, format);
+	va_copy(again, ap);
+	int n = vsnprintf(NULL, 0, format, ap);
+	char *s = tool_alloc((size_t)n + 1);
+	vsnprintf(s, (size_t)n + 1, format, again);
+	va_end(again);
+	va_end(ap);
+	return s;
+}
+
+char *path_join(const char *folder, const char *name)
+{
+	size_t n = strlen(folder);
+	return tool_printf("%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name);
+}
+
+char *path_of_config(const char *config_path, const char *path)
+{
+	const char *root = getenv("REIN_DATA"), *slash = strrchr(config_path, '/');
+	char *beside, *real;
+
+	if (path[0] == '/')
+		return tool_strdup(path);
+	if (root && *root) {
+		beside = path_join(root, path);
+	} else {
+		beside = slash ? tool_printf("%.*s/%s", (int)(slash - config_path), config_path, path) : tool_strdup(path);
+	}
+	real = realpath(beside, NULL);
+	if (!real && beside[0] != '/') {
+		char *cwd = getcwd(NULL, 0);
+		real = cwd ? path_join(cwd, beside) : NULL;
+		free(cwd);
+	}
+	if (!real)
+		return beside;
+	free(beside);
+	return real;
+}
+
+int session_open(struct session *s, const struct cli *c)
+{
+	memset(s, 0, sizeof *s);
+	if (c->n_operand < 1)
+		return cli_usage(c, "which config file?");
+	s->path = c->operand[0];
+	s->override = tool_alloc(((size_t)c->n_operand + 8) * sizeof *s->override);
+	for (int i = 1; i < c->n_operand; i++) {
+		if (!strchr(c->operand[i], '='))
+			return cli_usage(c, "'%s' is not an override; they look like run.epochs=1", c->operand[i]);
+		s->override[s->n_override++] = tool_strdup(c->operand[i]);
+	}
+	s->diag = diag_create();
+	s->registry = registry_create(c->n_plugin_dir, c->plugin_dir);
+	s->file = config_read(s->path, s->diag);
+	if (!s->file || diag_errors(s->diag))
+		return session_errors(s, NULL) >= 0 ? EXIT_USAGE : EXIT_FAILED;
+	s->n_variant = config_variants(s->file, &s->variant);
+	return -1;
+}
+
+void session_override(struct session *s, const char *path, const char *value)
+{
+	/* session_open left room for those of options */
+	s->override[s->n_override++] = tool_printf("%s=%s", path, value);
+}
+
+void session_close(struct session *s)
+{
+	config_file_destroy(s->file);
+	registry_destroy(s->registry);
+	diag_destroy(s->diag);
+	for (int i = 0; i < s->n_override; i++)
+		free((void *)(uintptr_t)s->override[i]);
+	free(s->override);
+	memset(s, 0, sizeof *s);
+}
+
+bool session_variant(struct session *s, const char *name)
+{
+	const char **list = tool_alloc(((size_t)s->n_variant + 1) * sizeof *list);
+	bool found = false;
+
+	for (int i = 0; i < s->n_variant; i++) {
+		list[i] = s->variant[i];
+		found |= !strcmp(list[i], name);
+	}
+	if (!found && !s->n_variant) {
+		fprintf(stderr, "rein: %s has no variants\n", s->path);
+	} else if (!found) {
+		const char *near = diag_nearest(name, list);
+		fprintf(stderr, "rein: %s has no variant '%s'%s%s%s; it has:", s->path, name, near ? "; did you mean '" : "",
+		        near ? near : "", near ? "'?" : "");
+		for (int i = 0; i < s->n_variant; i++)
+			fprintf(stderr, " %s", list[i]);
+		fputc('\n', stderr);
+	}
+	free(list);
+	return found;
+}
+
+/* Would the component have come from a file that was refused? Plugins are named
+ * <kinds>.<name>.so or <name>.so. */
+static bool was_refused(struct registry *r, uint32_t kind, const char *name)
+{
+	const char *reason, *path;
+	for (int i = 0; (path = registry_refused(r, i, &reason)); i++) {
+		const char *file = strrchr(path, '/');
+		char a[256], b[256];
+		file = file ? file + 1 : path;
+		snprintf(a, sizeof a, "%s.so", name);
+		snprintf(b, sizeof b, "%s.%s.so", kind_section(kind), name);
+		size_t n = strlen(file), m = strlen(a);
+		if (!strcmp(file, a) || !strcmp(file, b) || (n > m && file[n - m - 1] == '.' && !strcmp(file + n - m, a)))
+			return true;
+	}
+	return false;
+}
+
+int session_errors(struct session *s, const struct config *c)
+{
+	bool refused = false;
+	for (int i = 0; c && i < c->n_section; i++) {
+		const struct section *sec = c->section[i];
+		char base[64];
+		snprintf(base, sizeof base, "%.*s", (int)strcspn(sec->name, " "), sec->name);
+		uint32_t kind = kind_of_section(base);
+		for (int j = 0; kind && j < sec->n_spec; j++)
+			refused |= !registry_find(s->registry, kind, sec->spec[j]->component) &&
+			           was_refused(s->registry, kind, sec->spec[j]->component);
+	}
+	if (!diag_flush(s->diag, stderr))
+		return -1;
+	return refused ? EXIT_PLUGIN : EXIT_USAGE;
+}
