@@ -14,11 +14,16 @@ struct program {
 	void *pool;
 };
 void program_destroy(struct program *); /* accepts NULL */
+/* Zero-filled memory that lives as long as the program; NULL only when memory is out. */
+void *program_alloc(struct program *, size_t bytes);
 
 /* Checks SSA order, shapes and operand counts; false with the reason in why. For tests and
  * debug builds. */
 bool program_check(const struct rein_program *, char *why, size_t size);
 
+/* A plan with the presets of backend.h, bodies' plans not made; NULL when memory is out. */
+struct rein_plan *plan_create(const struct rein_program *);
+void plan_destroy(const struct rein_program *, struct rein_plan *); /* bodies' plans too; accepts NULL */
 /* Lays out the arena for a plan whose backend part is filled: lifetimes, reuse, in-place,
  * commits placed straight into states where every reader of the old version runs earlier.
  * guard: bytes kept free around every value (tests), 0 normally. */

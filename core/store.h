@@ -36,6 +36,7 @@ struct store {
 	uint64_t seed;
 	int rng;                 /* RNG_PHILOX or RNG_TORCH */
 	struct torch_rng *torch; /* with RNG_TORCH: the stream for initial values */
+	char why[512];           /* of the last refused declaration */
 };
 
 struct store *store_create(struct instance *backend, uint64_t seed, int rng);
