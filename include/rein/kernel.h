@@ -16,7 +16,7 @@
  * double programs) and may use C expressions, local variables, if, for with constant
  * bounds, and the functions of <tgmath.h> by their plain names (fabs, exp: they follow
  * the type, in C and in CUDA). A reduction is a kernel and a rein_sum, which fuse. Up
- * to 8 inputs, 4 outputs, 8 parameters.
+ * to 8 inputs, 4 outputs, 8 parameters; no parameters: ().
  */
 #ifndef REIN_KERNEL_H
 #define REIN_KERNEL_H
@@ -56,9 +56,17 @@ struct rein_map {
 #define REIN_TEXT_(...)                            #__VA_ARGS__
 #define REIN_MAP_PTR_IN_(T, i, a)                  const T *restrict const a##_in = in_[i];
 #define REIN_MAP_PTR_OUT_(T, i, a)                 T *restrict const a##_out = out_[i];
-#define REIN_MAP_PAR_(T, i, a) \
-	const T a = par_[i];       \
+/* 1 if the name a is empty: pars may be (). */
+#define REIN_PROBE_             ~, 1
+#define REIN_SECOND_(a, b, ...) b
+#define REIN_SECOND(...)        REIN_SECOND_(__VA_ARGS__)
+#define REIN_EMPTY_(a, ...)     REIN_SECOND(REIN_PROBE_##a, 0, ~)
+#define REIN_NO_NAMES_(...)     REIN_EMPTY_(__VA_ARGS__, ~)
+#define REIN_MAP_PAR_1(T, i, a)
+#define REIN_MAP_PAR_0(T, i, a) \
+	const T a = par_[i];        \
 	(void)a;
+#define REIN_MAP_PAR_(T, i, a) REIN_CAT(REIN_MAP_PAR_, REIN_EMPTY_(a, ~))(T, i, a)
 #define REIN_MAP_LOAD_(T, i, a) \
 	const T a = a##_in[k_];     \
 	(void)a;
@@ -88,7 +96,8 @@ struct rein_map {
 #define REIN_MAP_VJP(ident, vjp_, ins, outs, pars, ...)                \
 	REIN_MAP_LOOP_(ident##_f32_, float, ins, outs, pars, __VA_ARGS__)  \
 	REIN_MAP_LOOP_(ident##_f64_, double, ins, outs, pars, __VA_ARGS__) \
-	static const struct rein_map ident = { sizeof(struct rein_map), REIN_NARG ins, REIN_NARG outs, REIN_NARG pars, \
+	static const struct rein_map ident = { sizeof(struct rein_map), REIN_NARG ins, REIN_NARG outs, \
+		REIN_NARG pars - REIN_NO_NAMES_ pars, \
 		#ident, REIN_TEXT_ ins, REIN_TEXT_ outs, REIN_TEXT_ pars, REIN_TEXT_(__VA_ARGS__), ident##_f32_, ident##_f64_, \
 		vjp_ };
 /* clang-format on */
