@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_golden.c: every config in cases/ is trained and held to what PyTorch computed for it, to
+ * 1e-5 relative and 1e-6 absolute: the loss of each step, the gradients of the first, the final
+ * parameters and averages. make_fixtures.py makes the cases; a new one needs no line here.
+ */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab.h"
+
+#define RTOL 1e-5
+#define ATOL 1e-6
+
+static char folder[4096];
+
+static int is_config(const struct dirent *d)
+{
+	size_t n = strlen(d->d_name);
+	return n > 4 && !strcmp(d->d_name + n - 4, ".ini");
+}
+
+/* The state that holds what a tensor of the fixture expects. */
+static void state_name(const char *expected, char *out, size_t size)
+{
+	if (!strncmp(expected, "grad.", 5))
+		snprintf(out, size, "probe.%s.gradient", expected + 5);
+	else if (!strncmp(expected, "final.", 6))
+		snprintf(out, size, "%s", expected + 6);
+	else if (!strncmp(expected, "state.", 6))
+		snprintf(out, size, "%s", expected + 6);
+	else
+		snprintf(out, size, "probe.%s", expected);
+}
+
+static void compare(struct lab *l, const char *name, const struct st_tensor *want)
+{
+	char state[256];
+	int64_t count = 0, n = want->bytes / (int64_t)sizeof(float);
+	double worst;
+	state_name(want->name, state, sizeof state);
+	float *have = lab_state(l, state, &count);
+	cr_expect(have && count >= n, "%s: there is no state %s of %d elements", name, state, (int)n);
+	if (have && count >= n) {
+		int64_t bad = lab_differ(have, want->data, n, RTOL, ATOL, &worst);
+		cr_expect(bad == 0, "%s: %s: %d of %d elements differ, by up to %g beyond the tolerance", name, want->name,
+		          (int)bad, (int)n, worst);
+	}
+	free(have);
+}
+
+static void run_case(const char *file)
+{
+	char path[4400], name[256], why[512] = "";
+	struct lab l;
+	snprintf(name, sizeof name, "%.*s", (int)strlen(file) - 4, file);
+	snprintf(path, sizeof path, "%s/%s.safetensors", folder, name);
+	struct st_file *want = st_open(path, why, sizeof why);
+	cr_assert(want, "%s", why);
+	snprintf(path, sizeof path, "%s/%s", folder, file);
+	bool good = lab_open(&l, path, NULL);
+	cr_expect(good, "%s: refused", name);
+	for (int i = 0; good && i < want->n; i++) {
+		const struct st_tensor *t = &want->tensor[i];
+		if (!strncmp(t->name, "set.", 4))
+			cr_expect(lab_set(&l, t->name + 4, t->data, t->bytes / 4), "%s: no state %s", name, t->name + 4);
+	}
+	good = good && lab_run(&l, NULL);
+	cr_expect(good, "%s: did not train", name);
+	for (int i = 0; good && i < want->n; i++)
+		if (strncmp(want->tensor[i].name, "set.", 4))
+			compare(&l, name, &want->tensor[i]);
+	lab_close(&l);
+	st_close(want);
+}
+
+Test(golden, every_case_agrees_with_pytorch)
+{
+	struct dirent **list;
+	const char *source = getenv("REIN_SOURCE"), *only = getenv("GOLDEN_CASE");
+	cr_assert(source, "REIN_SOURCE is not set");
+	snprintf(folder, sizeof folder, "%s/tests/golden/cases", source);
+	int n = scandir(folder, &list, is_config, alphasort);
+	cr_assert(n >= 60, "only %d cases in %s", n, folder);
+	for (int i = 0; i < n; i++) {
+		if (!only || strstr(list[i]->d_name, only))
+			run_case(list[i]->d_name);
+		free(list[i]);
+	}
+	free(list);
+}
