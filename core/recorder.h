@@ -12,8 +12,8 @@
 struct recorder;
 struct program;
 
-/* What the recorder asks of the code around it. Members may be NULL (then the call is
- * refused with "not available here"). `who` is the instance recording, or NULL. */
+/* What the recorder asks of the code around it. Members may be NULL: then the call is
+ * refused with "not available here", a knob is a constant and a parameter its value. `who` is the instance recording, or NULL. */
 struct recorder_env {
 	void *ctx;
 	rein_val (*forward)(void *ctx, struct recorder *, const struct rein_model *, rein_val x, uint32_t flags);
@@ -68,6 +68,11 @@ bool recorder_failed(const struct recorder *);
  * ops the backend lacks expanded, constants folded, common subexpressions joined, dead values
  * dropped) and gives the program. The recorder is then only good for destroy. */
 struct program *recorder_finish(struct recorder *, struct diag *);
+
+/* States whose first value was recorded (REIN_INIT_VALUE) get it from this program: run it
+ * once after the other initial values are set, then mark them ready. NULL if there are none
+ * (or, with errors in d, if that failed). Call it before recorder_finish. */
+struct program *recorder_init_program(struct recorder *, struct diag *);
 
 /* The op table, for the recorder, tests and `summary --program`. */
 struct op_info {
