@@ -202,11 +202,14 @@ static bool supported(struct recorder *r, uint32_t op, uint32_t n_in, const rein
 		return false;
 	for (uint32_t k = 0; k < n_in + n_out; k++) {
 		const struct rec_value *v = k < n_in ? &r->value[in[k].id] : &like[k - n_in];
-		value[k] = (struct rein_prog_value){ .dtype = v->dtype, .rank = v->rank, .count = v->count, .instr = 0, .uses = 1 };
+		value[k] =
+			(struct rein_prog_value){ .dtype = v->dtype, .rank = v->rank, .count = v->count, .instr = 0, .uses = 1 };
 		memcpy(value[k].dim, v->dim, sizeof v->dim);
 		id[k] = (int32_t)k;
 	}
-	struct rein_prog_instr i = { .op = op, .n_in = n_in, .n_out = n_out, .in = id, .out = id + n_in, .attr = *a, .state = -1 };
+	struct rein_prog_instr i = {
+		.op = op, .n_in = n_in, .n_out = n_out, .in = id, .out = id + n_in, .attr = *a, .state = -1
+	};
 	const struct rein_program p = { .struct_size = sizeof p,
 		                            .real_size = r->options.real_size,
 		                            .n_value = n_in + n_out,

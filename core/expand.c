@@ -109,8 +109,8 @@ static void smallest(struct expand *e)
 
 /* --- warp ------------------------------------------------------------------------------------- */
 struct taps {
-	rein_val rows;     /* (N,H W,C) */
-	rein_val fill;     /* scalar */
+	rein_val rows;      /* (N,H W,C) */
+	rein_val fill;      /* scalar */
 	int64_t n, h, w, m; /* m: places per image */
 };
 

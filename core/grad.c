@@ -79,8 +79,8 @@ static bool refused(struct sweep *s, const struct rec_instr *i, const char *of)
 	else if (i->op == REIN_OP_PUT)
 		rec_refuse(s->r, "the gradient of '%s' goes through 'put' with REIN_PUT_SET, which has none", of);
 	else
-		rec_refuse(s->r, "the gradient of '%s' goes through '%s %s', which brings no derivative", of, op_info(i->op)->name,
-		           i->op == REIN_OP_MAP ? m->name : c->name);
+		rec_refuse(s->r, "the gradient of '%s' goes through '%s %s', which brings no derivative", of,
+		           op_info(i->op)->name, i->op == REIN_OP_MAP ? m->name : c->name);
 	return true;
 }
 
@@ -229,7 +229,8 @@ void rec_grads(struct rein_rec *rec, rein_val y, rein_val seed, uint32_t n, cons
 
 	for (uint32_t k = 0; k < n; k++) {
 		if (crosses(r, wrt[k])) {
-			rec_refuse(r, "gradient: values made from one of its targets outside of the loop are used inside; carry it in");
+			rec_refuse(
+				r, "gradient: values made from one of its targets outside of the loop are used inside; carry it in");
 			ok = false;
 		}
 		w[k] = rec_use(r, wrt[k], "gradient");

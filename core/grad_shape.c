@@ -19,17 +19,17 @@ void grad_matmul(struct grad *c)
 	rein_val g = c->g[0], a = c->in[0], b = c->in[1], t;
 
 	if (c->need[0]) {
-		t = f == 0                   ? rein_matmul(c->rec, g, b, REIN_TB)
-		    : f == REIN_TA           ? rein_matmul(c->rec, b, g, REIN_TB)
-		    : f == REIN_TB           ? rein_matmul(c->rec, g, b, 0)
-		                             : rein_matmul(c->rec, b, g, REIN_TA | REIN_TB);
+		t = f == 0         ? rein_matmul(c->rec, g, b, REIN_TB)
+		    : f == REIN_TA ? rein_matmul(c->rec, b, g, REIN_TB)
+		    : f == REIN_TB ? rein_matmul(c->rec, g, b, 0)
+		                   : rein_matmul(c->rec, b, g, REIN_TA | REIN_TB);
 		c->gin[0] = grad_to(c->r, t, rec_value(c->r, a));
 	}
 	if (c->need[1]) {
-		t = f == 0                   ? rein_matmul(c->rec, a, g, REIN_TA)
-		    : f == REIN_TA           ? rein_matmul(c->rec, a, g, 0)
-		    : f == REIN_TB           ? rein_matmul(c->rec, g, a, REIN_TA)
-		                             : rein_matmul(c->rec, g, a, REIN_TA | REIN_TB);
+		t = f == 0         ? rein_matmul(c->rec, a, g, REIN_TA)
+		    : f == REIN_TA ? rein_matmul(c->rec, a, g, 0)
+		    : f == REIN_TB ? rein_matmul(c->rec, g, a, REIN_TA)
+		                   : rein_matmul(c->rec, g, a, REIN_TA | REIN_TB);
 		c->gin[1] = grad_to(c->r, t, rec_value(c->r, b));
 	}
 }
@@ -76,16 +76,14 @@ void grad_conv_dw(struct grad *c)
 }
 
 /* --- windows ----------------------------------------------------------------------------------- */
-void grad_max_pool(struct grad *c)
-{
-	c->gin[0] = same_window(c, REIN_OP_MAX_POOL_DX, c->g[0], c->out[1], &c->in[0]);
-}
+void grad_max_pool(struct grad *c) { c->gin[0] = same_window(c, REIN_OP_MAX_POOL_DX, c->g[0], c->out[1], &c->in[0]); }
 
 /* take(h, index) within each plane */
 void grad_max_pool_dx(struct grad *c)
 {
 	struct rec_value g = *rec_value(c->r, c->in[0]), x = *rec_value(c->r, c->out[0]);
-	int64_t plane[3] = { x.dim[0], x.dim[1], x.dim[2] * x.dim[3] }, small[3] = { g.dim[0], g.dim[1], g.dim[2] * g.dim[3] };
+	int64_t plane[3] = { x.dim[0], x.dim[1], x.dim[2] * x.dim[3] },
+			small[3] = { g.dim[0], g.dim[1], g.dim[2] * g.dim[3] };
 	rein_val h = rein_reshape(c->rec, c->g[0], 3, plane), i = rein_reshape(c->rec, c->in[1], 3, small);
 	c->gin[0] = rein_reshape(c->rec, rein_take(c->rec, h, i, 2), 4, g.dim);
 }

@@ -48,8 +48,7 @@ bool infer_shape(struct infer *c, uint32_t result, uint32_t dtype, uint32_t rank
 	v->count = 1;
 	for (uint32_t i = 0; i < rank; i++) {
 		if (dim[i] < 1)
-			return infer_bad(c, "the result would be %s, every dimension must be at least 1",
-			                 shape_text(rank, dim).s);
+			return infer_bad(c, "the result would be %s, every dimension must be at least 1", shape_text(rank, dim).s);
 		if (dim[i] > INT32_MAX || v->count > INT64_MAX / 16 / dim[i])
 			return infer_bad(c, "the result would be %s, which is too large", shape_text(rank, dim).s);
 		v->dim[i] = dim[i];
@@ -74,8 +73,9 @@ bool infer_join(struct infer *c, const struct rec_value *a, const struct rec_val
 	if (a->rank == 0 || b->rank == 0)
 		return true;
 	if (a->rank != b->rank)
-		return infer_bad(c, "%s and %s do not fit: ranks must be equal or one side a scalar; rein_along() lays a "
-		                    "vector along an axis",
+		return infer_bad(c,
+		                 "%s and %s do not fit: ranks must be equal or one side a scalar; rein_along() lays a "
+		                 "vector along an axis",
 		                 SHAPE(a), SHAPE(b));
 	for (uint32_t i = 0; i < a->rank; i++) {
 		if (a->dim[i] != b->dim[i] && a->dim[i] != 1 && b->dim[i] != 1)
@@ -145,7 +145,7 @@ static bool binary(struct infer *c)
 
 static bool unary(struct infer *c)
 {
-	uint32_t allowed = c->op == REIN_OP_NOT                               ? IS_BOOL
+	uint32_t allowed = c->op == REIN_OP_NOT                            ? IS_BOOL
 	                   : c->op == REIN_OP_ABS || c->op == REIN_OP_SIGN ? IS_REAL | IS_I32
 	                                                                   : IS_REAL;
 	return takes(c, c->in[0], allowed) && like(c, 0, c->in[0]->dtype, c->in[0]);
@@ -161,8 +161,8 @@ static bool where(struct infer *c)
 	if (p->dtype != REIN_BOOL_T)
 		return infer_bad(c, "the condition is %s %s, it must be bool", dtype_name(p->dtype), SHAPE(p));
 	if (a->dtype != b->dtype)
-		return infer_bad(c, "the choices are %s %s and %s %s; rein_cast() one of them", dtype_name(a->dtype),
-		                 SHAPE(a), dtype_name(b->dtype), SHAPE(b));
+		return infer_bad(c, "the choices are %s %s and %s %s; rein_cast() one of them", dtype_name(a->dtype), SHAPE(a),
+		                 dtype_name(b->dtype), SHAPE(b));
 	if (!infer_join(c, a, b, &ab.rank, ab.dim))
 		return false;
 	return infer_join(c, p, &ab, &rank, dim) && infer_shape(c, 0, a->dtype, rank, dim);
@@ -262,8 +262,7 @@ static bool sum(struct infer *c)
 
 static bool amax(struct infer *c)
 {
-	return takes(c, c->in[0], IS_REAL | IS_I32 | IS_BOOL) &&
-	       reduced(c, 0, c->in[0]->dtype, c->attr->flags & REIN_KEEP);
+	return takes(c, c->in[0], IS_REAL | IS_I32 | IS_BOOL) && reduced(c, 0, c->in[0]->dtype, c->attr->flags & REIN_KEEP);
 }
 
 static bool one_axis(struct infer *c, const char *what)

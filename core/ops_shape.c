@@ -74,9 +74,9 @@ static bool window(struct infer *c, const int64_t k[2])
 		if (!a->start[2 + i])
 			a->start[2 + i] = 1;
 		if (a->step[i] < 1 || a->start[2 + i] < 1 || a->start[i] < 0 || k[i] < 1)
-			return infer_bad(c, "stride %lld, window %lld and dilation %lld must be at least 1, padding %lld at least 0",
-			                 (long long)a->step[i], (long long)k[i], (long long)a->start[2 + i],
-			                 (long long)a->start[i]);
+			return infer_bad(
+				c, "stride %lld, window %lld and dilation %lld must be at least 1, padding %lld at least 0",
+				(long long)a->step[i], (long long)k[i], (long long)a->start[2 + i], (long long)a->start[i]);
 	}
 	return true;
 }
@@ -356,7 +356,8 @@ bool infer_put(struct infer *c)
 	if (a->mode == REIN_PUT_ADD && s->dtype != REIN_REAL_T && s->dtype != REIN_I32_T)
 		return infer_bad(c, "adding takes real or i32, not %s %s", dtype_name(s->dtype), SHAPE(s));
 	if (b > i->rank || s->rank < i->rank || memcmp(i->dim, s->dim, i->rank * sizeof *i->dim) != 0)
-		return infer_bad(c, "index %s and source %s do not fit: the source begins with the index's shape (%u batch axes)",
+		return infer_bad(c,
+		                 "index %s and source %s do not fit: the source begins with the index's shape (%u batch axes)",
 		                 SHAPE(i), SHAPE(s), b);
 	for (; rank < b; rank++)
 		dim[rank] = i->dim[rank];
@@ -425,7 +426,8 @@ static bool per_channel(struct infer *c, uint32_t k, const char *name)
 	bool ok = v->dtype == REIN_REAL_T && v->rank == x->rank;
 	for (uint32_t i = 0; ok && i < x->rank; i++)
 		ok = v->dim[i] == ((c->attr->axes >> i & 1) ? 1 : x->dim[i]);
-	return ok || infer_bad(c, "%s is %s; for x %s it has x's rank and 1 on each reduced axis", name, SHAPE(v), SHAPE(x));
+	return ok ||
+	       infer_bad(c, "%s is %s; for x %s it has x's rank and 1 on each reduced axis", name, SHAPE(v), SHAPE(x));
 }
 
 static bool norm_axes(struct infer *c)
@@ -438,8 +440,7 @@ bool infer_batch_norm(struct infer *c)
 {
 	const struct rec_value *x = c->in[0];
 	return real(c, 0) && norm_axes(c) && per_channel(c, 1, "gamma") && per_channel(c, 2, "beta") &&
-	       infer_shape(c, 0, REIN_REAL_T, x->rank, x->dim) &&
-	       infer_shape(c, 1, REIN_REAL_T, x->rank, c->in[1]->dim) &&
+	       infer_shape(c, 0, REIN_REAL_T, x->rank, x->dim) && infer_shape(c, 1, REIN_REAL_T, x->rank, c->in[1]->dim) &&
 	       infer_shape(c, 2, REIN_REAL_T, x->rank, c->in[1]->dim);
 }
 
@@ -451,7 +452,6 @@ bool infer_batch_norm_dx(struct infer *c)
 		return false;
 	if (g->rank != x->rank || memcmp(g->dim, x->dim, x->rank * sizeof *x->dim) != 0)
 		return infer_bad(c, "x is %s, g %s", SHAPE(x), SHAPE(g));
-	return infer_shape(c, 0, REIN_REAL_T, x->rank, x->dim) &&
-	       infer_shape(c, 1, REIN_REAL_T, x->rank, c->in[1]->dim) &&
+	return infer_shape(c, 0, REIN_REAL_T, x->rank, x->dim) && infer_shape(c, 1, REIN_REAL_T, x->rank, c->in[1]->dim) &&
 	       infer_shape(c, 2, REIN_REAL_T, x->rank, c->in[1]->dim);
 }

@@ -15,7 +15,7 @@ struct packer {
 	const uint8_t *live;
 	char *base;
 	uint64_t used, size;
-	int32_t *number;  /* value -> its number in its program */
+	int32_t *number; /* value -> its number in its program */
 	int n_state;
 	const struct rein_prog_state *state;
 	const char *const *origin;
@@ -117,7 +117,8 @@ static void pack_instr(struct packer *p, const struct rec_instr *i, int at, stru
 	for (uint32_t k = 0; k < i->n_out; k++) {
 		const struct rec_value *v = &p->r->value[i->out + (int32_t)k];
 		struct rein_prog_value *w = &value[*n_value];
-		*w = (struct rein_prog_value){ .dtype = v->dtype, .rank = v->rank, .count = v->count, .instr = at, .result = k };
+		*w =
+			(struct rein_prog_value){ .dtype = v->dtype, .rank = v->rank, .count = v->count, .instr = at, .result = k };
 		memcpy(w->dim, v->dim, sizeof w->dim);
 		p->number[i->out + (int32_t)k] = out[k] = (int32_t)(*n_value)++;
 	}

@@ -14,11 +14,11 @@
 #include "recorder.h"
 
 /* What an op with an error gives: the error is known already, so users of it keep quiet. */
-#define REC_POISON        ((rein_val){ -2 })
-#define REC_IS_POISON(v)  ((v).id < -1)
-#define REC_MAX_OUT       8
-#define REC_MAX_CONST     (16u << 20) /* bytes of one constant */
-#define REC_MAX_INSTR     (1 << 20)   /* ops of one program */
+#define REC_POISON       ((rein_val){ -2 })
+#define REC_IS_POISON(v) ((v).id < -1)
+#define REC_MAX_OUT      8
+#define REC_MAX_CONST    (16u << 20) /* bytes of one constant */
+#define REC_MAX_INSTR    (1 << 20)   /* ops of one program */
 
 struct rec_value {
 	uint32_t dtype, rank;
@@ -64,7 +64,7 @@ struct rec_body {
 struct pairs {
 	struct pair {
 		int32_t a, b, to;
-	} *at;
+	} * at;
 	int n, cap;
 };
 
@@ -76,7 +76,7 @@ struct rec_scope {
 	struct rec_draw {
 		uint64_t key;
 		uint32_t times;
-	} *draw;
+	} * draw;
 	int cap_draw;
 };
 
@@ -143,7 +143,7 @@ struct recorder {
 void *rec_alloc(struct recorder *, uint64_t bytes); /* zeroed; freed with the recording */
 const char *rec_text(struct recorder *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ints_push(struct ints *, int32_t);
-void *grow(void *at, int n, int *cap, size_t size); /* room for one more than n */
+void *grow(void *at, int n, int *cap, size_t size);            /* room for one more than n */
 int32_t pairs_get(const struct pairs *, int32_t a, int32_t b); /* -1: none */
 void pairs_put(struct pairs *, int32_t a, int32_t b, int32_t to);
 
@@ -156,8 +156,8 @@ rein_val rec_use(struct recorder *, rein_val, const char *what);
 int rec_append(struct recorder *, uint32_t op, uint32_t n_in, const rein_val *in, const struct rein_attr *,
                uint32_t n_out, const struct rec_value *out);
 /* The table's op(): checks, infers, appends. */
-void rec_op(struct rein_rec *, uint32_t op, uint32_t n_in, const rein_val *in, const struct rein_attr *,
-            uint32_t n_out, rein_val *out);
+void rec_op(struct rein_rec *, uint32_t op, uint32_t n_in, const rein_val *in, const struct rein_attr *, uint32_t n_out,
+            rein_val *out);
 int rec_body_create(struct recorder *, int parent);
 static inline struct rec_value *rec_value(struct recorder *r, rein_val v) { return &r->value[v.id]; }
 static inline rein_val rec_in(const struct recorder *r, const struct rec_instr *i, uint32_t k)

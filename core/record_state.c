@@ -268,7 +268,8 @@ rein_val rec_param(struct rein_rec *rec, const char *name, uint32_t rank, const 
 void rec_with(struct rein_rec *rec, uint32_t n, const rein_val *param, const rein_val *as)
 {
 	struct recorder *r = recorder_of(rec);
-	struct rec_with w = { .state = rec_alloc(r, (n + 1) * sizeof *w.state), .as = rec_alloc(r, (n + 1) * sizeof *w.as) };
+	struct rec_with w = { .state = rec_alloc(r, (n + 1) * sizeof *w.state),
+		                  .as = rec_alloc(r, (n + 1) * sizeof *w.as) };
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct state *s = recorder_state_of(r, param[i]);
