@@ -29,7 +29,8 @@ struct data {
 	struct split **split;
 };
 
-/* A process-wide cache of decoded samples, so that variants and seeds decode once. */
+/* A process-wide cache of opened datasets and decoded samples, so that variants and seeds
+ * open and decode once. Outlives the data opened with it; the config files do so too. */
 struct data_cache;
 struct data_cache *data_cache_create(uint64_t max_bytes);
 void data_cache_destroy(struct data_cache *);

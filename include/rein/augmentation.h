@@ -25,7 +25,7 @@ struct rein_augmentation_vt {
 	/* [control] Rewrites batch->x (N,...), batch->y, batch->id. x is real, in the units the
 	 * earlier transforms left (0..1 for stored bytes). t->mode says TRAIN or EVAL. */
 	void (*record)(const void *self, struct rein_rec *, const struct rein_step *t, struct rein_batch *);
-	/* [control] Shape of the result of sample() for an input of shape in (-1: varies). */
+	/* [worker] Shape of the result of sample() for an input of shape in (-1: varies). */
 	rein_status (*shape)(const void *self, const struct rein_host *, uint32_t rank, const int64_t *in, int64_t *out);
 	/* [worker] in -> out; out has its shape, dtype and memory already. Draws come from
 	 * host->random(host, sample number, epoch * 65536 + draw, ...). */
