@@ -231,8 +231,8 @@ const char *diag_nearest(const char *word, const char *const *list)
 {
 	const char *best = NULL;
 	size_t n = strlen(word);
-	/* One slip in a short word, two in a longer one, three from nine letters on. */
-	int limit = n <= 4 ? 1 : n <= 8 ? 2 : 3, found = limit + 1;
+	/* One slip in up to three letters, two in up to eight, three in longer words. */
+	int limit = n <= 3 ? 1 : n <= 8 ? 2 : 3, found = limit + 1;
 	if (n >= 64)
 		return NULL;
 	for (; *list; list++) {

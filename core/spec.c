@@ -96,52 +96,62 @@ static bool take_value(struct pool *pool, const char *t, int *i, struct place *a
 	return true;
 }
 
+static void skip_blanks(const char *t, int *i)
+{
+	while (blank(t[*i]))
+		++*i;
+}
+
+static void skip_word(const char *t, int *i)
+{
+	while (t[*i] && !blank(t[*i]))
+		++*i;
+}
+
+/* `x = 1`, `x =1` and `x= 1` are one mistake, said once: true, past all of it. */
+static bool apart(const char *t, int from, int *i)
+{
+	int at = from;
+	while (key_char(t[at]))
+		at++;
+	skip_blanks(t, &at);
+	if (t[at] != '=')
+		return false;
+	at++;
+	if (!t[at] || blank(t[at])) {
+		skip_blanks(t, &at);
+		if (!t[at] || memchr(t + at, '=', strcspn(t + at, " \t")))
+			return false; /* an empty value */
+	}
+	skip_word(t, &at);
+	*i = at;
+	return true;
+}
+
 /* One `key=value` from *i on. False after an error. */
 static bool take_arg(struct pool *pool, const char *t, int *i, const struct place *at, struct arg *a, struct diag *d)
 {
 	int from = *i;
 	struct place p = *at;
+	bool tight;
 	while (key_char(t[*i]))
 		++*i;
+	tight = *i > from && t[*i] == '=' && t[*i + 1] && !blank(t[*i + 1]);
 	p.col += from;
-	p.len = *i - from;
+	p.len = *i - from ? *i - from : 1;
+	if (!tight && apart(t, from, i)) {
+		diag_error(d, &p, "expected key=value without blanks around '='");
+		return false;
+	}
 	if (*i == from || t[*i] != '=') {
-		bool apart = t[from] == '=';
-		while (t[*i] && !blank(t[*i]))
-			++*i;
+		skip_word(t, i);
 		p.len = *i - from;
-		/* `units = 300`: one message for the three words */
-		if (!apart && !memchr(t + from, '=', (size_t)p.len) && t[*i] && t[*i + strspn(t + *i, " \t")] == '=') {
-			apart = true;
-			*i += (int)strspn(t + *i, " \t");
-			while (t[*i] && !blank(t[*i]))
-				++*i;
-		}
-		if (apart && t[*i - 1] == '=') {
-			*i += (int)strspn(t + *i, " \t");
-			while (t[*i] && !blank(t[*i]))
-				++*i;
-		}
-		if (apart)
-			diag_error(d, &p, "expected key=value without blanks around '='");
-		else
-			diag_error(d, &p, "expected key=value");
+		diag_error(d, &p, "expected key=value");
 		return false;
 	}
 	a->key = pool_copy(pool, t + from, (size_t)p.len);
 	a->at = p;
 	++*i;
-	if (!t[*i] || blank(t[*i])) {
-		int next = *i;
-		while (blank(t[next]))
-			next++;
-		p.col = at->col + from;
-		p.len = *i - from;
-		if (t[next] && !memchr(t + next, '=', strcspn(t + next, " \t"))) {
-			diag_error(d, &p, "expected key=value without blanks around '='");
-			return false;
-		}
-	}
 	a->value_at = *at;
 	return take_value(pool, t, i, &a->value_at, &a->value, d);
 }
@@ -173,16 +183,14 @@ bool spec_parse(struct pool *pool, const char *text, const struct place *at, str
 	for (;;) {
 		struct arg a = { 0 };
 		bool twice = false;
-		while (blank(text[i]))
-			i++;
+		skip_blanks(text, &i);
 		if (!text[i]) {
 			s->broken = !good;
 			return good;
 		}
 		if (!take_arg(pool, text, &i, at, &a, d)) {
 			good = false;
-			while (text[i] && !blank(text[i]))
-				i++;
+			skip_word(text, &i);
 			continue;
 		}
 		for (int k = 0; k < s->n_arg; k++)
