@@ -245,7 +245,7 @@ static bool check_slots(const struct kind *k, const void *vt, struct why *why)
 		bool is = slot_there(vt, k->need[need].offset);
 		there += is;
 		if (!is && !k->any_of)
-			return refuse(why, "slot '%s' of a %s is NULL", k->need[need].name, k->name);
+			return refuse(why, "slot '%s' of its %s table is NULL", k->need[need].name, k->name);
 	}
 	if (k->any_of && !there)
 		return refuse(why, "one of the slots '%s' and '%s' must be there", k->need[0].name, k->need[1].name);
