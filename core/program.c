@@ -10,31 +10,11 @@
 #include "program.h"
 
 /* --- programs and their checks ------------------------------------------------------- */
-struct chunk {
-	struct chunk *next;
-	_Alignas(64) unsigned char data[];
-};
-
-void *program_alloc(struct program *p, size_t bytes)
-{
-	size_t size = (sizeof(struct chunk) + bytes + 63) & ~(size_t)63;
-	struct chunk *c = size > bytes ? aligned_alloc(64, size) : NULL;
-	if (!c)
-		return NULL;
-	memset(c, 0, size);
-	c->next = p->pool;
-	p->pool = c;
-	return c->data;
-}
-
 void program_destroy(struct program *p)
 {
 	if (!p)
 		return;
-	for (struct chunk *c = p->pool, *next; c; c = next) {
-		next = c->next;
-		free(c);
-	}
+	free(p->pool);
 	free(p);
 }
 
@@ -244,20 +224,19 @@ static struct rein_plan *make_plan(struct instance *b, const struct rein_program
 	return l;
 }
 
-/* The program learns where its states live; bodies too. */
+/* The program learns where its states live; their number is their place in the store. */
 static bool bind_states(const struct rein_program *p, const struct store *s, struct diag *d)
 {
-	struct rein_prog_state *state = (struct rein_prog_state *)p->state; /* the program is ours */
+	struct rein_prog_state *state = (struct rein_prog_state *)(uintptr_t)p->state; /* the program is ours */
 	for (uint32_t k = 0; k < p->n_state; k++) {
-		struct state *t = store_find(s, state[k].name);
-		if (!t || !t->mem) {
+		if (k >= (uint32_t)s->n || strcmp(s->state[k]->name, state[k].name) || !s->state[k]->mem) {
 			diag_error(d, NULL, "program %s: state '%s' has no memory", p->name, state[k].name);
 			return false;
 		}
-		state[k].mem = t->mem;
+		state[k].mem = s->state[k]->mem;
 	}
 	for (uint32_t k = 0; k < p->n_instr; k++)
-		if (p->instr[k].body && !bind_states(p->instr[k].body, s, d))
+		if (p->instr[k].body && p->instr[k].body->state != p->state && !bind_states(p->instr[k].body, s, d))
 			return false;
 	return true;
 }

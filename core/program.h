@@ -8,14 +8,12 @@
 
 #include "recorder.h"
 
-/* Owns everything p points to. */
+/* Owns everything p points to, in one block from malloc: pool. */
 struct program {
 	struct rein_program p;
 	void *pool;
 };
 void program_destroy(struct program *); /* accepts NULL */
-/* Zero-filled memory that lives as long as the program; NULL only when memory is out. */
-void *program_alloc(struct program *, size_t bytes);
 
 /* Checks SSA order, shapes and operand counts; false with the reason in why. For tests and
  * debug builds. */

@@ -4,10 +4,9 @@
  * rounds; the body has its own executable, whose arena lies in this kernel's workspace.
  *
  *   carry = start
- *   for i < max, while any(active):
- *       new = body(i, carry, captured)
- *       new.active = new.active and carry.active          it can only fall
- *       carry = REIN_FREEZE ? where(new.active, new, carry) : new
+ *   for i < max, while any(carry.active): carry = body(i, carry, captured)
+ *
+ * What REIN_FREEZE and `active` do to the carried values is recorded in the body.
  */
 #include <string.h>
 
@@ -50,7 +49,7 @@ static bool any(const uint8_t *active, int64_t n)
 static const unsigned char *result(const struct call *c, const struct loop *l, uint32_t k, unsigned char *stage)
 {
 	unsigned char *from = l->body->mem[l->body->program->output[k]];
-	for (uint32_t j = 0; j < c->i->n_out; j++) {
+	for (uint32_t j = 0; j < c->i->n_out && from != out_mem(c, k); j++) {
 		unsigned char *carry = out_mem(c, j);
 		int64_t bytes = value_bytes(c->p, c->i->out[j]);
 		if (from >= carry && from < carry + bytes) {
@@ -59,22 +58,6 @@ static const unsigned char *result(const struct call *c, const struct loop *l, u
 		}
 	}
 	return from;
-}
-
-/* carry[k] = new, in rows (or as a whole) where `keep` is NULL or true */
-static void advance(const struct call *c, uint32_t k, const unsigned char *from, const uint8_t *keep, int64_t rows)
-{
-	const struct rein_prog_value *v = out_value(c, k);
-	unsigned char *to = out_mem(c, k);
-	int64_t bytes = value_bytes(c->p, c->i->out[k]);
-	bool by_row = keep && rows > 1 && v->rank > 0 && v->dim[0] == rows;
-	if (by_row) {
-		for (int64_t r = 0, row = bytes / rows; r < rows; r++)
-			if (keep[r])
-				memcpy(to + r * row, from + r * row, (size_t)row);
-	} else if (!keep || rows > 1 || keep[0]) {
-		memcpy(to, from, (size_t)bytes);
-	}
 }
 
 static rein_status run_loop(const struct call *c, const struct loop *l)
@@ -104,12 +87,9 @@ static rein_status run_loop(const struct call *c, const struct loop *l)
 			from[k] = result(c, l, k, at);
 			at += ALIGN(value_bytes(c->p, c->i->out[k]));
 		}
-		if (active)
-			for (int64_t j = 0; j < rows; j++)
-				active[j] = active[j] && from[l->l->active][j];
 		for (uint32_t k = 0; k < n; k++)
-			if ((int32_t)k != l->l->active)
-				advance(c, k, from[k], l->l->flags & REIN_FREEZE ? active : NULL, rows);
+			if (from[k] != out_mem(c, k)) /* else it did not change */
+				memcpy(out_mem(c, k), from[k], (size_t)value_bytes(c->p, c->i->out[k]));
 	}
 	return REIN_OK;
 }

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rig.c: see rig.h.
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rig.h"
+
+void rig_report(struct rig *r, const char *what)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+	diag_flush(r->diag, f);
+	fclose(f);
+	cr_assert(0, "%s: %s", what, text);
+}
+
+struct rig *rig_create_isa(uint32_t flags, uint32_t threads, uint32_t real_size, const char *isa)
+{
+	struct rig *r = calloc(1, sizeof *r);
+	struct arg arg = { .key = "isa", .value = isa };
+	struct spec spec = { .section = "run", .name = "cpu", .component = "cpu", .n_arg = isa ? 1 : 0, .arg = &arg };
+	struct spec *kept = malloc(sizeof spec + sizeof arg);
+	struct host_env env = { .seed = 1 };
+	struct rein_backend_options o = { .struct_size = sizeof o, .threads = threads, .device = -1, .flags = flags };
+	memcpy(kept, &spec, sizeof spec);
+	kept->arg = memcpy(kept + 1, &arg, sizeof arg);
+	r->diag = env.diag = diag_create();
+	r->flags = flags;
+	r->registry = registry_create(0, NULL);
+	r->backend = instance_create(r->registry, REIN_BACKEND, kept, &env, NULL, NULL, r->diag);
+	if (!r->backend)
+		rig_report(r, "the cpu backend could not be made");
+	const struct rein_backend_vt *vt = &r->backend->component->vt.backend;
+	if (vt->open(r->backend->self, &r->backend->host, &o) < 0) {
+		instance_error(r->backend, r->diag, "?");
+		rig_report(r, "the cpu backend could not be opened");
+	}
+	r->store = store_create(r->backend, 1, RNG_PHILOX);
+	r->store->real_size = real_size;
+	return r;
+}
+
+struct rig *rig_create(uint32_t flags, uint32_t threads, uint32_t real_size)
+{
+	return rig_create_isa(flags, threads, real_size, NULL);
+}
+
+void rig_destroy(struct rig *r)
+{
+	const struct spec *spec = r->backend->spec;
+	store_destroy(r->store);
+	instance_destroy(r->backend);
+	registry_destroy(r->registry);
+	diag_destroy(r->diag);
+	free((void *)spec);
+	free(r);
+}
+
+/* Host layout of a state's dtype from doubles, and back. */
+static void *pack(const struct store *s, const struct state *t, const double *v)
+{
+	unsigned char *out = malloc(state_bytes(s, t));
+	for (int64_t i = 0; i < t->count; i++) {
+		float f = (float)v[i];
+		if (s->real_size == 4)
+			memcpy(out + 4 * i, &f, 4);
+		else
+			memcpy(out + 8 * i, &v[i], 8);
+	}
+	return out;
+}
+
+struct state *rig_state(struct rig *r, const char *name, uint32_t dtype, uint32_t rank, const int64_t *dim,
+                        const void *values)
+{
+	const char *why = "";
+	struct state *t = store_declare(r->store, name, STATE_DATA, dtype, rank, dim, NULL, &why);
+	cr_assert(t != NULL, "%s", why);
+	cr_assert_geq(store_allocate(r->store), 0);
+	void *packed = dtype == REIN_REAL_T && values ? pack(r->store, t, values) : NULL;
+	if (values)
+		cr_assert_geq(store_set(r->store, t, packed ? packed : values), 0);
+	free(packed);
+	return t;
+}
+
+static double number(uint32_t dtype, uint32_t real_size, const unsigned char *p, int64_t i)
+{
+	float f;
+	double d;
+	int32_t n;
+	switch (dtype_size(dtype, real_size)) {
+	case 1: return p[i];
+	case 8: memcpy(&d, p + 8 * i, 8); return d;
+	default:
+		memcpy(&f, p + 4 * i, 4);
+		memcpy(&n, p + 4 * i, 4);
+		return dtype == REIN_I32_T ? n : (double)f;
+	}
+}
+
+void rig_get(struct rig *r, const struct state *t, double *out)
+{
+	unsigned char *raw = malloc(state_bytes(r->store, t));
+	cr_assert_geq(store_get(r->store, t, raw), 0);
+	for (int64_t i = 0; i < t->count; i++)
+		out[i] = number(t->dtype, r->store->real_size, raw, i);
+	free(raw);
+}
+
+struct compiled *rig_compile(struct rig *r, struct program *p)
+{
+	char why[256];
+	if (!p)
+		rig_report(r, "the program was refused");
+	cr_assert(program_check(&p->p, why, sizeof why), "%s", why);
+	struct compiled *c = program_compile(p, r->store, r->backend, r->flags, r->diag);
+	if (!c)
+		rig_report(r, "the program did not compile");
+	cr_assert(plan_check(&c->program->p, c->plan, r->flags & REIN_GUARD ? 64 : 0, why, sizeof why), "%s", why);
+	return c;
+}
+
+void rig_run(struct compiled *c)
+{
+	rein_status s = compiled_run(c, 1);
+	cr_assert(s >= 0, "run failed: %s", s < 0 ? instance_failure(c->backend) : "");
+}
+
+int64_t rig_output(struct compiled *c, uint32_t i, double *out, int64_t room)
+{
+	const struct rein_program *p = &c->program->p;
+	cr_assert_lt(i, p->n_output);
+	const struct rein_prog_value *v = &p->value[p->output[i]];
+	cr_assert_leq(v->count, room);
+	unsigned char *raw = malloc((size_t)v->count * 8);
+	cr_assert_gt(compiled_output(c, i, raw, v->count * 8), 0);
+	for (int64_t k = 0; k < v->count; k++)
+		out[k] = number(v->dtype, p->real_size, raw, k);
+	free(raw);
+	return v->count;
+}

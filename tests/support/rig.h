@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rig.h: what a test of programs needs: the cpu backend opened through the registry, a
+ * store, and programs recorded, compiled and run. Failures are Criterion assertions.
+ */
+#ifndef TEST_RIG_H
+#define TEST_RIG_H
+
+#include <stdarg.h>
+
+#include "program.h"
+#include "rng.h"
+
+struct rig {
+	struct diag *diag;
+	struct registry *registry;
+	struct instance *backend;
+	struct store *store;
+	uint32_t flags;
+};
+
+/* flags: REIN_NAIVE, REIN_GUARD; threads 0: all; real_size 4 or 8 */
+struct rig *rig_create(uint32_t flags, uint32_t threads, uint32_t real_size);
+struct rig *rig_create_isa(uint32_t flags, uint32_t threads, uint32_t real_size, const char *isa);
+void rig_destroy(struct rig *);
+
+/* A state with these values (double, int32_t or uint8_t by dtype), allocated. */
+struct state *rig_state(struct rig *, const char *name, uint32_t dtype, uint32_t rank, const int64_t *dim,
+                        const void *values);
+/* Its values now, REAL as double. */
+void rig_get(struct rig *, const struct state *, double *out);
+
+/* Checks, compiles; the test fails with the errors that came up. */
+struct compiled *rig_compile(struct rig *, struct program *);
+void rig_run(struct compiled *);
+/* Output i as doubles; returns how many. */
+int64_t rig_output(struct compiled *, uint32_t i, double *out, int64_t room);
+/* Fails the test with everything in diag. */
+void rig_report(struct rig *, const char *what);
+
+/* plan_check.c: lifetimes computed again, the plain way; false with the two values that
+ * share memory while both are needed. */
+bool plan_check(const struct rein_program *, const struct rein_plan *, int64_t guard, char *why, size_t size);
+
+#endif
