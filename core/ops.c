@@ -304,7 +304,7 @@ static const struct {
 	[REIN_OP_CONST] = { { "const", 0, 1, false, false, false }, constant },
 	[REIN_OP_IOTA] = { { "iota", 0, 1, false, false, true }, iota },
 	[REIN_OP_READ] = { { "read", 0, 1, false, false, false }, NULL },
-	[REIN_OP_RANDOM] = { { "random", 3, 1, false, false, true }, NULL },
+	[REIN_OP_RANDOM] = { { "random", 3, 1, false, false, false }, NULL },
 	[REIN_OP_INPUT] = { { "input", 0, 1, false, false, false }, NULL },
 	[REIN_OP_ADD] = { { "add", 2, 1, false, false, true }, binary },
 	[REIN_OP_SUB] = { { "sub", 2, 1, false, false, true }, binary },

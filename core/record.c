@@ -303,6 +303,12 @@ void rec_op(struct rein_rec *rec, uint32_t op, uint32_t n_in, const rein_val *in
 	const struct rec_value *local_in[16], **vin = local_in;
 	struct rec_value res[REC_MAX_OUT];
 
+	if (n_in > 16) {
+		v = rec_alloc(r, n_in * sizeof *v);
+		vin = rec_alloc(r, n_in * sizeof *vin);
+	}
+	for (uint32_t k = 0; k < n_in; k++)
+		v[k] = in[k]; /* in may be out */
 	for (uint32_t k = 0; k < n_out; k++)
 		out[k] = REC_POISON;
 	if (op == 0 || op >= REIN_OP_COUNT || made_elsewhere(op)) {
@@ -314,12 +320,8 @@ void rec_op(struct rein_rec *rec, uint32_t op, uint32_t n_in, const rein_val *in
 	a.struct_size = sizeof a;
 	if (!counts_fit(r, op, n_in, &a, n_out))
 		return;
-	if (n_in > 16) {
-		v = rec_alloc(r, n_in * sizeof *v);
-		vin = rec_alloc(r, n_in * sizeof *vin);
-	}
 	for (uint32_t k = 0; k < n_in; k++) {
-		v[k] = rec_use(r, in[k], op_info(op)->name);
+		v[k] = rec_use(r, v[k], op_info(op)->name);
 		if (REC_IS_POISON(v[k]))
 			return;
 	}

@@ -270,6 +270,8 @@ void rec_custom(struct rein_rec *rec, const struct rein_custom *custom, uint32_t
 	memcpy(own, custom, custom->struct_size < sizeof *own ? custom->struct_size : sizeof *own);
 	own->struct_size = sizeof *own;
 	own->name = rec_text(r, "%s", own->name ? own->name : "custom");
+	for (uint32_t k = 0; k < n_in; k++)
+		v[k] = in[k]; /* in may be out */
 	for (uint32_t k = 0; k < n_out; k++)
 		out[k] = REC_POISON;
 	if (own->n_out != n_out || n_out > 4 || !own->run) {
@@ -284,7 +286,7 @@ void rec_custom(struct rein_rec *rec, const struct rein_custom *custom, uint32_t
 			return;
 		}
 	for (uint32_t k = 0; k < n_in; k++) {
-		v[k] = rec_use(r, in[k], own->name);
+		v[k] = rec_use(r, v[k], own->name);
 		if (REC_IS_POISON(v[k]))
 			return;
 	}

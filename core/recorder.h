@@ -58,7 +58,8 @@ void recorder_call(struct recorder *, uint32_t number);
 struct state *recorder_state_of(struct recorder *, rein_val);
 rein_val recorder_read(struct recorder *, struct state *);
 void recorder_assign(struct recorder *, struct state *, rein_val, rein_val when);
-/* A value the core reads after run(); numbered from 0 in order of these calls. */
+/* A value the core reads after run(); numbered from 0 in order of these calls. What was read
+ * from a state and not changed shows the state as it is after the run. */
 int recorder_output(struct recorder *, rein_val);
 
 /* True once anything was refused. */
