@@ -221,7 +221,7 @@ struct program *pack(struct recorder *r, int b, const struct commit_list *commit
 	struct program *out = calloc(1, sizeof *out);
 
 	p.size = measure_tables(r, commit, output) + measure_body(&p, b) + n_bodies(r) + 64;
-	p.base = out ? program_alloc(out, p.size) : NULL;
+	p.base = calloc(1, p.size);
 	p.number = malloc(((size_t)r->n_value + 1) * sizeof *p.number);
 	if (!out || !p.base || !p.number)
 		abort();
@@ -239,6 +239,7 @@ struct program *pack(struct recorder *r, int b, const struct commit_list *commit
 	out->p.n_commit = (uint32_t)commit->n;
 	out->p.output = pack_list(&p, output, value, true);
 	out->p.n_output = (uint32_t)output->n;
+	out->pool = p.base;
 	free(p.number);
 	if (p.used > p.size)
 		abort(); /* measured wrong: memory is damaged already */
