@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rein.h: everything a plugin may use.
+ */
+#ifndef REIN_H
+#define REIN_H
+
+#include "attack.h"
+#include "augmentation.h"
+#include "backend.h"
+#include "dataset.h"
+#include "init.h"
+#include "kernel.h"
+#include "layer.h"
+#include "logger.h"
+#include "loss.h"
+#include "optimizer.h"
+#include "pruner.h"
+#include "regularizer.h"
+#include "report.h"
+#include "schedule.h"
+#include "search.h"
+
+#endif
