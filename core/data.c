@@ -41,7 +41,10 @@ bool data_error(struct diag *d, const struct spec *spec, const char *key, const 
 	for (int i = 0; key && i < spec->n_arg; i++)
 		if (!strcmp(spec->arg[i].key, key))
 			at = &spec->arg[i].at;
-	diag_error(d, at, "[%s] %s: %s", spec->section, spec->name, text);
+	if (at->text && at->len > 0) /* the line and a caret are printed */
+		diag_error(d, at, "%s", text);
+	else
+		diag_error(d, at, "[%s] %s: %s", spec->section, spec->name, text);
 	return false;
 }
 

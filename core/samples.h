@@ -42,7 +42,7 @@ struct data_cache {
 	struct opened *opened;
 };
 
-/* "[data] train: ..." at the value of key (or at the spec, key NULL). Gives false. */
+/* One error at a key of the spec (or at its name, key NULL). Gives false. */
 bool data_error(struct diag *, const struct spec *, const char *key, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 

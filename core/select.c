@@ -231,7 +231,7 @@ bool select_samples(const struct source *s, const struct host_env *env, int rng,
 	if (*n && c->stratify && !deal_out(s, d, *out, n))
 		return false;
 	if (!*n)
-		return data_error(d, s->dataset->spec, NULL, "the dataset has no samples");
+		return data_error(d, s->dataset->spec, "order", "order=%s leaves no samples", c->order);
 	if (!cut(s, d, *n, &from, &to))
 		return false;
 	*n = to - from;

@@ -3,7 +3,8 @@
  * resize: to exactly size=H,W, bilinear, antialiased where it shrinks, as PIL does it:
  * first along rows, then along columns, each with triangle weights as wide as the step
  * between output pixels; on bytes in fixed point with 22 fractional bits, rounded to a
- * byte after each of the two passes, so that results are PIL's. Floats are not rounded.
+ * byte after each of the two passes, so that results are PIL's. (From release 13 on Pillow
+ * takes columns first for some sizes; results then differ by 1.) Floats are not rounded.
  */
 #include <math.h>
 #include <string.h>

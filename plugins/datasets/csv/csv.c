@@ -87,7 +87,8 @@ static rein_status find_targets(struct csv *s, const struct rein_host *h)
 	if (s->target == TARGET_CLASS && s->targets != 1)
 		return rein_failf(h, "label=%s names %lld columns; target=class has one", s->label, (long long)s->targets);
 	if (s->targets == s->columns)
-		return rein_failf(h, "'%s': all %lld columns are targets, no feature is left", s->file, (long long)s->columns);
+		return rein_failf(h, "'%s': every column (%lld) is a target, no feature is left", s->file,
+		                  (long long)s->columns);
 	return REIN_OK;
 }
 
@@ -116,9 +117,13 @@ static bool first_is_header(const struct csv *s)
 static rein_status bad_number(const struct csv *s, const struct rein_host *h, int64_t c)
 {
 	const char *word = s->text.field[c], *name = s->column_name ? s->column_name[c] : NULL;
-	return rein_failf(h, "'%s': line %lld, column %lld%s%s%s: %s%s%s", s->file, (long long)s->text.line,
-	                  (long long)c + 1, name ? " ('" : "", name ? name : "", name ? "')" : "",
-	                  *word ? "'" : "the value is missing", word, *word ? "' is not a number in range" : "");
+	char column[128];
+	double v;
+	snprintf(column, sizeof column, name ? "column %lld ('%.80s')" : "column %lld", (long long)c + 1, name);
+	if (!*word)
+		return rein_failf(h, "'%s': line %lld, %s: the value is missing", s->file, (long long)s->text.line, column);
+	return rein_failf(h, "'%s': line %lld, %s: '%s' is %s", s->file, (long long)s->text.line, column, word,
+	                  text_number(word, &v) ? "too large" : "not a number");
 }
 
 /* One row of fields into row `s->rows` of the tables. */

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <locale.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,5 +170,5 @@ bool text_number(const char *field, double *out)
 		uselocale(before);
 		freelocale(c);
 	}
-	return !*end && isfinite(*out);
+	return !*end;
 }

@@ -28,7 +28,8 @@ rein_status text_open(struct text *, const struct rein_host *, const char *path,
 void text_close(struct text *, const struct rein_host *);
 /* 1: a row was read (its fields stay valid until text_close); 0: none left; < 0 error. */
 rein_status text_row(struct text *, const struct rein_host *);
-/* A decimal number, whole field; false for anything else (hexadecimal, nan, inf, empty). */
+/* A decimal number, whole field (infinite if too large); false for anything else (hexadecimal,
+ * nan, inf, empty). */
 bool text_number(const char *field, double *out);
 
 #endif

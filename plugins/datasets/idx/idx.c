@@ -57,11 +57,14 @@ static int64_t read_bytes(gzFile f, uint8_t *to, uint64_t want)
 static rein_status broken(const struct rein_host *h, const char *path, gzFile f)
 {
 	int code = 0;
-	const char *text = gzerror(f, &code);
+	const char *text = gzerror(f, &code), *colon = strrchr(text, ':');
 	if (code == Z_ERRNO)
 		text = strerror(errno);
-	return rein_failf(h, "'%s': cannot be read after byte %lld of its contents: %s", path, (long long)gztell(f),
-	                  code == Z_BUF_ERROR ? "the compressed data end too early" : text);
+	else if (code == Z_BUF_ERROR)
+		text = "the compressed data end too early";
+	else if (colon) /* zlib puts the path in front */
+		text = colon + 2;
+	return rein_failf(h, "'%s': cannot be read beyond byte %lld of its contents: %s", path, (long long)gztell(f), text);
 }
 
 /* magic and dimensions; *bytes: size of the contents that they promise */
