@@ -62,6 +62,15 @@ void recorder_assign(struct recorder *, struct state *, rein_val, rein_val when)
  * from a state and not changed shows the state as it is after the run. */
 int recorder_output(struct recorder *, rein_val);
 
+/* What a parameter's value (as read) is replaced by under rein_with(), or itself. */
+rein_val recorder_seen(struct recorder *, rein_val param);
+/* Everything assigned so far, to any state but `except` (or NULL), happens only where ok (a
+ * bool scalar) is true. */
+void recorder_guard(struct recorder *, rein_val ok, const struct state *except);
+/* Leaves nothing of the recording but the initial values recorded with REIN_INIT_VALUE, as
+ * assignments; false if there are none. */
+bool recorder_inits(struct recorder *);
+
 /* True once anything was refused. */
 bool recorder_failed(const struct recorder *);
 

@@ -128,7 +128,7 @@ struct state *store_declare(struct store *s, const char *name, uint32_t role, ui
 		return refuse(s, why, "a state has a dtype of ops.h and at most 6 dimensions");
 	describe(is, sizeof is, dtype, rank, dim);
 	if (t) {
-		if (t->dtype == dtype && t->rank == rank && !memcmp(t->dim, dim, rank * sizeof *dim))
+		if (t->dtype == dtype && t->rank == rank && (!rank || !memcmp(t->dim, dim, rank * sizeof *dim)))
 			return t;
 		describe(was, sizeof was, t->dtype, t->rank, t->dim);
 		snprintf(s->why, sizeof s->why, "state '%.80s' is %s here but %s where it was first asked for", name, is, was);

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * epoch.c: running what was recorded: an epoch of steps, events, evaluation under views with
+ * refreshed statistics, and what the regularizers answer at the end of an epoch. Between the
+ * uploads at its start and the one download at its end an epoch is nothing but run().
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "train.h"
+
+static double now(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+static bool failed(struct trainer *t, const char *what)
+{
+	const char *why = instance_failure(t->env.backend);
+
+	diag_error(t->diag, NULL, "backend '%s': %s failed%s%s", t->env.backend->name, what, *why ? ": " : "", why);
+	return false;
+}
+
+static bool run(struct trainer *t, struct compiled *c, int64_t times, const char *what)
+{
+	while (times > 0) {
+		uint32_t n = times > INT32_MAX ? INT32_MAX : (uint32_t)times;
+		if (compiled_run(c, n) < 0)
+			return failed(t, what);
+		times -= n;
+	}
+	return true;
+}
+
+bool run_event(struct trainer *t, uint32_t what) { return !t->event[what] || run(t, t->event[what], 1, "an event"); }
+
+/* --- order of samples ---------------------------------------------------------------------- */
+/* rng = torch: as DataLoader(shuffle=True): two draws of 64 bits from the run's generator (the
+ * workers' base seed, then the sampler's seed), and randperm of a fresh generator. */
+static bool draw_order(struct trainer *t)
+{
+	int64_t n = t->train->n;
+
+	if (!t->env.settings->shuffle && t->shuffles)
+		return true; /* it lies there already */
+	if (!t->env.settings->shuffle) {
+		for (int64_t i = 0; i < n; i++)
+			t->order_host[i] = (int32_t)i;
+	} else if (t->store->torch) {
+		torch_rng_64(t->store->torch);
+		struct torch_rng *fresh = torch_rng_create(torch_rng_64(t->store->torch) & 0xffffffffu);
+		torch_rng_permutation(fresh, n, t->order_host);
+		torch_rng_destroy(fresh);
+	} else {
+		rng_permutation(rng_key(t->store->seed, "shuffle"), (uint64_t)t->shuffles, n, t->order_host);
+	}
+	t->shuffles++;
+	return store_set(t->store, t->order, t->order_host) >= 0;
+}
+
+/* --- evaluation ------------------------------------------------------------------------------ */
+bool reset_evaluation(struct trainer *t)
+{
+	struct state *all[] = { t->eval_entry, t->eval_loss, t->eval_correct, t->eval_robust, t->eval_l2, t->eval_linf };
+	const double zero = 0; /* and zero of every narrower type */
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		if (store_set(t->store, all[i], &zero) < 0)
+			return false;
+	return true;
+}
+
+/* Statistics to where they start, for a fresh average. */
+static bool reset_statistics(struct trainer *t)
+{
+	bool good = true;
+
+	for (int i = 0; good && i < t->store->n; i++) {
+		struct state *s = t->store->state[i];
+		if (!is_statistic(t, s))
+			continue;
+		bool real = s->dtype == REIN_REAL_T;
+		double value = s->init.kind == REIN_INIT_CONSTANT ? s->init.a : 0;
+		char *host = zalloc((size_t)s->count, 8);
+		for (int64_t k = 0; k < s->count; k++)
+			if (real && t->store->real_size == 4)
+				((float *)(void *)host)[k] = (float)value;
+			else if (real || s->dtype == REIN_WIDE_T)
+				((double *)(void *)host)[k] = value;
+			else if (s->dtype == REIN_I32_T)
+				((int32_t *)(void *)host)[k] = (int32_t)value;
+			else
+				host[k] = (char)(value != 0);
+		good = store_set(t->store, s, host) >= 0;
+		free(host);
+	}
+	return good;
+}
+
+bool run_refresh(struct trainer *t)
+{
+	return reset_statistics(t) && set_i32(t, t->eval_entry, 0) &&
+	       run(t, t->stats_full, t->train->n / t->batch, "the pass for statistics") &&
+	       (!t->stats_rest || run(t, t->stats_rest, 1, "the pass for statistics"));
+}
+
+bool run_evaluate(struct trainer *t, const char *split, struct metrics *out)
+{
+	struct portion *f = portion_find(t, split);
+	bool refresh = t->stats_full && !t->plain, good = true;
+	struct copies aside = { 0 };
+	char name[96];
+	double loss = 0;
+
+	if (!f) {
+		diag_error(t->diag, NULL, "there is no split '%s' in [data]", split);
+		return false;
+	}
+	if (!portion_programs(t, f))
+		return false;
+	if (refresh)
+		good = copies_take(t, &aside, is_statistic) && run_refresh(t);
+	good = good && reset_evaluation(t) && run(t, f->run_full, f->full, "evaluation") &&
+	       (!f->run_rest || run(t, f->run_rest, 1, "evaluation"));
+	if (refresh)
+		good = copies_restore(t, &aside) && good;
+	copies_finish(&aside);
+	if (!good || store_get(t->store, t->eval_loss, &loss) < 0)
+		return false;
+	snprintf(name, sizeof name, "%s.loss", split);
+	metrics_set(out, name, loss / (double)f->split->n);
+	if (t->has_correct) {
+		snprintf(name, sizeof name, "%s.accuracy", split);
+		metrics_set(out, name, (double)get_i32(t, t->eval_correct) / (double)f->split->n);
+	}
+	return true;
+}
+
+/* --- the numbers of an epoch -------------------------------------------------------------------- */
+static void move(struct metrics *to, const struct metrics *from, const char *name)
+{
+	double v = metrics_get(from, name);
+	if (!isnan(v))
+		metrics_set(to, name, v);
+}
+
+static void learning_rates(struct trainer *t, const struct stage *s, struct metrics *out)
+{
+	int64_t step = t->total_step - t->stage_step - 1, epoch = t->at_epoch - 1;
+	char name[96];
+
+	for (int i = 0; i < t->n_optimizer; i++) {
+		const struct instance *opt = t->optimizer[i];
+		const struct rein_optimizer_vt *vt = &opt->component->vt.optimizer;
+		if (!vt->lr)
+			continue;
+		double lr =
+			scalar_value(t, opt, "lr", vt->lr(opt->self), step < 0 ? 0 : step, epoch < 0 ? 0 : epoch, s->epochs);
+		if (i == 0)
+			metrics_set(out, "lr", lr);
+		snprintf(name, sizeof name, "lr.%s", opt->name);
+		if (t->n_optimizer > 1)
+			metrics_set(out, name, lr);
+	}
+}
+
+/* Meters, norms and evaluations, in the order people read them. */
+static bool epoch_numbers(struct trainer *t, const struct stage *s, struct metrics *out)
+{
+	struct metrics all = { 0 };
+	bool bad, good = meters_read(t, &all, &bad) || failed(t, "the report");
+
+	move(out, &all, "train.loss");
+	move(out, &all, "train.accuracy");
+	if (good && t->env.settings->evaluate_train)
+		good = run_evaluate(t, t->train->name, out);
+	if (good && data_split(t->data, "val"))
+		good = run_evaluate(t, "val", out);
+	learning_rates(t, s, out);
+	for (int i = 0; i < all.n; i++)
+		if (isnan(metrics_get(out, all.m[i].name)))
+			metrics_set(out, all.m[i].name, all.m[i].value);
+	metrics_finish(&all);
+	return good;
+}
+
+/* --- what regularizers answer --------------------------------------------------------------------- */
+static double answer_get(const struct rein_metrics *m, const char *name) { return metrics_get(m->impl, name); }
+
+static bool ask_regularizers(struct trainer *t, const struct stage *s, const struct metrics *out)
+{
+	const struct rein_metrics m = { sizeof m, 0, t->at_epoch, s->epochs, answer_get, out };
+	uint32_t answer = 0;
+
+	for (int i = 0; i < t->n_regularizer; i++) {
+		const struct instance *reg = t->regularizer[i];
+		if (reg->component->vt.regularizer.epoch_end)
+			answer |= reg->component->vt.regularizer.epoch_end(reg->self, &reg->host, &m, reg->mem);
+	}
+	if (answer & REIN_KEEP_BEST) {
+		copies_finish(&t->best);
+		if (!copies_take(t, &t->best, is_kept_state))
+			return failed(t, "a copy of the best weights");
+	}
+	if ((answer & REIN_RESTORE) && t->best.n && !copies_restore(t, &t->best))
+		return failed(t, "restoring the best weights");
+	if (answer & REIN_STOP)
+		t->stage_done = true;
+	return true;
+}
+
+/* --- an epoch ------------------------------------------------------------------------------------------ */
+static bool begin_stage(struct trainer *t)
+{
+	t->stage_step = t->total_step;
+	copies_finish(&t->best);
+	for (int i = 0; i < t->n_inst; i++)
+		if (t->inst[i]->mem)
+			memset(t->inst[i]->mem, 0, t->inst[i]->component->c.mem_size);
+	return run_event(t, REIN_STAGE_BEGIN);
+}
+
+static bool run_steps(struct trainer *t)
+{
+	return run(t, t->step_full, t->steps - 1, "a training step") && run(t, t->step_last, 1, "a training step");
+}
+
+static bool is_bad(struct trainer *t)
+{
+	unsigned char bad = 0;
+	return store_get(t->store, t->bad, &bad) >= 0 && bad;
+}
+
+static bool run_one(struct trainer *t, const struct stage *s, double *seconds)
+{
+	bool good = draw_order(t) && scalars_upload(t, t->at_epoch, s->epochs) && set_i32(t, t->entry, 0) &&
+	            set_i32(t, t->epoch, (int32_t)t->total_epoch) && run_event(t, REIN_EPOCH_BEGIN);
+	double start = now();
+
+	good = good && run_steps(t);
+	*seconds = now() - start;
+	if (!good)
+		return false;
+	if (is_bad(t)) {
+		step_diagnose(t, get_i32(t, t->entry));
+		return false;
+	}
+	t->total_step += t->steps;
+	t->total_epoch++;
+	t->at_epoch++;
+	return set_i32(t, t->epoch, (int32_t)t->total_epoch) && run_event(t, REIN_EPOCH_END);
+}
+
+bool run_epoch(struct trainer *t, const struct stage *s, struct metrics *out)
+{
+	int64_t every = t->env.settings->log_every < 1 ? 1 : t->env.settings->log_every;
+	bool log = s->epochs == 0 || (t->at_epoch + 1) % every == 0 || t->at_epoch + 1 >= s->epochs;
+	double seconds = 0;
+
+	if (t->at_epoch == 0 && !begin_stage(t))
+		return false;
+	if (log && t->unread) { /* meters hold epochs that nobody asked for */
+		bool bad;
+		if (!meters_read(t, NULL, &bad))
+			return failed(t, "the report");
+	}
+	if (s->epochs > 0 && !run_one(t, s, &seconds))
+		return false;
+	t->stage_done = t->at_epoch >= s->epochs;
+	t->unread = !log;
+	if (log && !epoch_numbers(t, s, out))
+		return false;
+	if (log && s->epochs > 0 && seconds > 0)
+		metrics_set(out, "samples_per_s", (double)(t->steps * t->batch - (t->rest ? t->batch - t->rest : 0)) / seconds);
+	if (t->env.settings->track && s->epochs > 0 && !path_append(t))
+		return false;
+	if (log && s->epochs > 0 && !ask_regularizers(t, s, out))
+		return false;
+	return !t->stage_done || run_event(t, REIN_STAGE_END);
+}

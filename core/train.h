@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * train.h: inside of the trainer, shared by network.c, pass.c, step.c, programs.c, scalars.c,
+ * metrics.c, epoch.c, trainer.c, stages.c, prune.c, attacks.c and keep.c. A *pass* is the
+ * recording of one program; a network knows how to record its layers into it.
+ *
+ * A new kind of stage: its row in the table of stages.c, and a function that runs it.
+ */
+#ifndef CORE_TRAIN_H
+#define CORE_TRAIN_H
+
+#include "checkpoint.h"
+#include "trainer.h"
+
+/* What a key of type REF points to. Filled when all instances exist. */
+struct rein_ref {
+	uint32_t kind; /* REIN_ATTACK, or REIN_LAYER for a network */
+	const char *name;
+	struct instance *attack;
+	struct network *network;
+};
+
+struct layer {
+	struct instance *inst;
+	int n_in, *in; /* layers it reads; -1: the network's input */
+	uint32_t rank; /* of its output, batch first; known after the first recording */
+	int64_t dim[REIN_MAX_RANK];
+};
+
+struct network {
+	const char *name; /* "" for [network] */
+	const struct section *section;
+	int n;
+	struct layer *layer;
+	struct rein_model model; /* impl points back here */
+	int n_param, cap_param;  /* trainable ones, in network order */
+	struct state **param;
+};
+
+/* A scalar that changes with the step: a row of the state `table` (n_scalar, steps per epoch). */
+struct scalar {
+	const struct instance *who;
+	const char *key;                    /* knobs; NULL: per_step */
+	double now;                         /* knobs: value of the key */
+	double (*f)(const void *, int64_t); /* per_step */
+	const void *self;
+};
+
+/* One metric that programs accumulate on the device until the host asks. */
+struct meter {
+	char name[96];
+	uint32_t how;        /* REIN_MEAN ... */
+	bool set;            /* shown even in an epoch without steps */
+	struct state *value; /* WIDE, or REAL for PEAK */
+	struct state *count; /* I32; MEAN only */
+};
+
+/* What may happen in a stage. */
+struct stage {
+	const struct spec *spec; /* NULL: the default stages */
+	const char *name;
+	int type; /* index into the table of stages.c */
+	int64_t epochs, limit;
+	const char *split;
+	struct instance *with;           /* pruner or attack */
+	struct compiled *program, *rest; /* prune: the cut, and what counts first; attack: batches */
+	/* prune */
+	int n_pruned;
+	struct state **pruned; /* parameters with masks */
+	int64_t *units;        /* of each: entries or slices that are ranked */
+	struct state *k;       /* how many of each shall be gone */
+	/* attack */
+	int64_t samples, full;
+};
+
+/* A split's states and programs. */
+struct portion {
+	struct split *split;
+	struct state *x, *y;
+	int64_t batch, full, rest; /* evaluation: full batches of `batch`, then one of `rest` */
+	struct compiled *run_full, *run_rest;
+};
+
+/* Copies of states on the host: the best so far, statistics put aside. */
+struct copies {
+	int n;
+	struct state **state;
+	void **data;
+};
+
+struct trainer {
+	struct trainer_env env;
+	struct diag *diag; /* while creating or in a call; not owned */
+	struct store *store;
+	struct data *data;
+	struct split *train;
+
+	int n_inst, cap_inst;
+	struct instance **inst; /* all, in config order */
+	int n_ref, cap_ref;
+	struct rein_ref **ref;
+	int n_net;
+	struct network **net; /* net[0]: [network] */
+
+	/* by kind, in config order; pointers into inst */
+	int n_optimizer, n_schedule, n_regularizer, n_transform, n_augmentation, n_attack, n_pruner;
+	struct instance **optimizer, **schedule, **regularizer, **transform, **augmentation, **attack, **pruner;
+	struct instance *loss;
+
+	int64_t batch, steps, rest;    /* steps per epoch; rest: samples in a shorter last one, or 0 */
+	bool has_view, refresh, masks; /* masks: pruned weights train on */
+	bool looked;                   /* the parameters are known */
+
+	int n_scalar, cap_scalar;
+	struct scalar *scalar;
+	int n_meter, cap_meter;
+	struct meter *meter;
+	struct state *order, *step, *entry, *epoch, *bad, *table; /* order: the permutation */
+	struct state *eval_entry, *eval_loss, *eval_correct, *eval_robust, *eval_l2, *eval_linf;
+	bool has_correct;
+
+	int n_portion;
+	struct portion *portion;
+	struct compiled *step_full, *step_last;   /* last: the epoch's last step, with gradient norms */
+	struct compiled *stats_full, *stats_rest; /* REIN_REFRESH_STATS: a pass over the training split */
+	struct compiled *event[4];
+	struct compiled *report;
+	int64_t n_report;
+	double *report_host;
+	float *table_host;
+	int32_t *order_host;
+
+	int n_stage;
+	struct stage *stage;
+	/* position: what checkpoints hold */
+	int at_stage;        /* stage of the last piece of work, -1 at the start */
+	int64_t at_epoch;    /* epochs done in it */
+	bool stage_done;     /* it is complete */
+	int64_t stage_step;  /* optimizer updates before this stage */
+	int64_t total_step;  /* optimizer updates so far */
+	int64_t total_epoch; /* epochs so far, all stages */
+	int64_t shuffles;    /* permutations drawn */
+	bool plain;          /* weights came from model.safetensors: evaluation uses them as they are */
+
+	bool unread; /* meters hold epochs that were not asked for */
+	struct copies best;
+	int64_t n_path, cap_path; /* track: rows so far */
+	float **path;
+	struct instance **all; /* with the datasets: trainer_instances() */
+	int n_init;            /* programs of recorded initial values */
+	struct program **init;
+	int n_text, cap_text;
+	char **text; /* made-up names: see trainer_text */
+};
+
+/* --- trainer.c ------------------------------------------------------------------------------ */
+/* A formatted string that lives as long as the trainer. */
+char *trainer_text(struct trainer *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Aborts with a message when memory is out: the core has nothing to fall back on. */
+void *must(void *);
+void *zalloc(size_t n, size_t size);
+/* "[section] name: ..." at the instance's place. */
+void at_instance(struct diag *, const struct instance *, const char *format, ...) __attribute__((format(printf, 3, 4)));
+struct state *counter(struct trainer *, const char *name, uint32_t dtype, uint32_t rank, const int64_t *dim,
+                      uint32_t role);
+bool set_i32(struct trainer *, struct state *, int32_t value);
+int32_t get_i32(struct trainer *, const struct state *);
+/* NULL program: NULL. Takes the program over. */
+struct compiled *build(struct trainer *, struct program *);
+
+/* The group a parameter belongs to: the first optimizer whose on= matches, or -1. */
+int optimizer_of(const struct trainer *, const char *name);
+
+/* --- setup.c: instances of every section, references, the training split ----------------------- */
+bool setup_instances(struct trainer *);
+bool setup_schedules(struct trainer *); /* targets of [schedules] exist and are knobs */
+
+/* --- network.c ----------------------------------------------------------------------------------- */
+struct pass;
+struct network *network_create(struct trainer *, const struct section *, const char *name);
+void network_destroy(struct network *);
+struct network *network_find(struct trainer *, const char *name);
+/* Records all layers on x in pixel space: normalization first. */
+rein_val network_forward(struct pass *, struct network *, rein_val x, uint32_t flags);
+void network_print(struct trainer *, FILE *);
+
+/* --- pass.c: what the recorder asks while a program is recorded --------------------------------- */
+#define PASS_TRAIN 0
+#define PASS_EVAL  1
+#define PASS_EVENT 2
+
+struct pass {
+	struct trainer *t;
+	struct recorder *rec;
+	struct rein_rec *r;
+	int kind;
+	bool dry;                /* the first look: finds parameters, scalars and metrics; nothing of it runs */
+	bool quiet;              /* metrics are not recorded */
+	bool diagnose;           /* count what is not finite in every layer */
+	uint32_t call, call_now; /* forward calls so far; number of the current one */
+	bool in_param;           /* a `param` slot is being recorded */
+	bool foreign;            /* a network other than the one in training */
+	uint32_t mode;           /* of the forward call being recorded */
+	int depth;               /* networks and attacks inside each other */
+	struct network *net;
+	struct rein_step step;
+	const struct rein_step *now; /* &step, or that of the objective recorded once more */
+	struct rein_batch batch;
+	rein_val draw_step, draw_epoch; /* keys of draws: 0 in evaluation, so that it repeats */
+	struct rein_tensor *tensor;
+	rein_val entry;       /* column of the table */
+	bool collect;         /* activation slots act in the forward call being recorded */
+	rein_val *activation; /* per regularizer: sum so far, or NONE */
+	rein_val *penalty;    /* per regularizer: all it added to the objective, or NONE */
+	rein_val weight;      /* per sample, or NONE */
+	rein_val target;      /* as the loss takes it */
+	rein_val objective;
+	int n_probe, cap_probe;
+	struct probe {
+		const char *what; /* "the output of" ... */
+		const struct instance *who;
+		const char *name;
+		int64_t count;
+	} * probe;
+	char name[64];
+};
+
+void pass_begin(struct pass *, struct trainer *, int kind, bool dry, const char *name);
+/* The program, or NULL after errors (told to t->diag) and for a dry pass. Frees what the
+ * pass holds. */
+struct program *pass_end(struct pass *);
+/* A batch's place in its split: `rows` numbers from entry * rows, or from `first` if >= 0. */
+rein_val pass_index(struct pass *, rein_val entry, int64_t rows, int64_t first);
+/* Reads parameters, counters and masks into step and tensor. */
+void pass_tensors(struct pass *, struct network *);
+void pass_enter(struct pass *, const struct instance *, const char *tensor);
+void pass_leave(struct pass *);
+/* One forward pass, number 1. */
+rein_val pass_forward_once(struct pass *, uint32_t flags);
+/* Batch of a split by sample numbers id, transforms applied; x is in pixel space. */
+void pass_batch(struct pass *, const struct portion *, rein_val id);
+/* Notes a value whose elements that are not finite are counted (diagnose only). */
+void pass_probe(struct pass *, const char *what, const struct instance *who, const char *name, rein_val v);
+
+/* --- scalars.c ------------------------------------------------------------------------------------ */
+rein_val scalar_knob(struct pass *, const struct instance *who, const char *key, double now);
+rein_val scalar_per_step(struct pass *, const struct instance *who, double (*f)(const void *, int64_t),
+                         const void *self);
+/* Rows of the table for the epoch that begins at this stage step and epoch. */
+bool scalars_upload(struct trainer *, int64_t stage_epoch, int64_t epochs);
+/* Value of a knob at a step of the stage, in double. */
+double scalar_value(struct trainer *, const struct instance *who, const char *key, double now, int64_t step,
+                    int64_t epoch, int64_t epochs);
+bool scheduled(const struct trainer *, const struct instance *schedule, const struct instance *who, const char *key);
+
+/* --- metrics.c ------------------------------------------------------------------------------------ */
+void meter_record(struct pass *, const char *name, rein_val, uint32_t how);
+/* The program that reads and clears all meters and takes parameter norms. */
+struct program *meters_program(struct trainer *);
+/* Runs it; true unless the backend failed. *bad: the loss was not finite. */
+bool meters_read(struct trainer *, struct metrics *, bool *bad);
+
+/* --- step.c --------------------------------------------------------------------------------------- */
+rein_val step_objective(struct pass *, struct rein_step *, uint32_t flags);
+/* rows, first: as pass_index. norms: with gradient norms. */
+struct program *step_program(struct trainer *, int64_t rows, int64_t first, bool norms, bool dry);
+/* Masked entries of the optimizer's states for this tensor become zero. */
+void mask_slots(struct pass *, const struct instance *opt, const struct state *w, rein_val mask);
+/* Everything once, to learn of parameters, scalars and metrics. */
+bool look_at_everything(struct trainer *);
+/* The batch of step `entry` once more, naming what is not finite first. */
+void step_diagnose(struct trainer *, int64_t entry);
+
+/* --- programs.c: evaluation, statistics, events ---------------------------------------------------- */
+struct portion *portion_find(struct trainer *, const char *split);
+bool portion_programs(struct trainer *, struct portion *); /* evaluation; made once */
+rein_val target_for_loss(struct pass *, rein_val y, rein_val logits);
+rein_val correct_of(struct pass *, rein_val logits, rein_val y); /* i32 (N), or NONE */
+struct program *evaluate_program(struct trainer *, const struct portion *, int64_t rows, int64_t first, bool dry);
+struct program *stats_program(struct trainer *, int64_t rows, int64_t first);
+struct program *event_program(struct trainer *, uint32_t what, bool dry);
+void pass_view(struct pass *);   /* parameters read as evaluation sees them ... */
+void pass_unview(struct pass *); /* ... until here */
+void pass_masks(struct pass *);  /* masks once more over parameters an event changed */
+
+/* --- epoch.c: running what was recorded ------------------------------------------------------------- */
+bool run_epoch(struct trainer *, const struct stage *, struct metrics *);
+bool run_event(struct trainer *, uint32_t what);
+bool run_evaluate(struct trainer *, const char *split, struct metrics *);
+bool reset_evaluation(struct trainer *);
+bool run_refresh(struct trainer *); /* statistics averaged anew over the training split */
+
+/* --- stages.c, prune.c, attacks.c ------------------------------------------------------------------- */
+bool stages_read(struct trainer *);    /* the section, before anything is recorded */
+bool stages_prepare(struct trainer *); /* their programs */
+bool stages_masks(struct trainer *);   /* masks of prune stages, once parameters are known */
+void stages_finish(struct trainer *);
+void stages_print(struct trainer *, FILE *);
+bool prune_masks(struct trainer *, struct stage *); /* declares the masks it needs */
+bool prune_prepare(struct trainer *, struct stage *);
+bool prune_run(struct trainer *, struct stage *, struct metrics *);
+bool attack_prepare(struct trainer *, struct stage *);
+bool attack_run(struct trainer *, struct stage *, struct metrics *);
+
+/* --- keep.c: copies and files ----------------------------------------------------------------------- */
+bool copies_take(struct trainer *, struct copies *, bool (*which)(const struct trainer *, const struct state *));
+bool copies_restore(struct trainer *, const struct copies *);
+void copies_finish(struct copies *);
+bool is_model_state(const struct trainer *, const struct state *);
+bool is_kept_state(const struct trainer *, const struct state *); /* parameters, buffers, slots */
+bool is_statistic(const struct trainer *, const struct state *);  /* layers' own, not parameters */
+bool path_append(struct trainer *);
+/* Parameters and buffers by name; views: those that evaluation saw, where the file has them. */
+bool load_weights(struct trainer *, const char *path, bool views, char *why, size_t size);
+
+#endif

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * trainer.c: a run from its config to its first step: instances, data, states, programs, in
+ * the order in which they can be checked; and the small services of the trainer's other files.
+ *
+ * Everything is recorded twice: a first look finds which parameters, scheduled scalars and
+ * metrics there are, so that their states can be declared; then the real programs are made.
+ */
+#include "trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rein/math.h"
+#include "train.h"
+
+/* --- small services ------------------------------------------------------------------------ */
+void *must(void *p)
+{
+	if (!p) {
+		fputs("rein: out of memory\n", stderr);
+		exit(1);
+	}
+	return p;
+}
+
+void *zalloc(size_t n, size_t size) { return must(calloc(n ? n : 1, size)); }
+
+char *trainer_text(struct trainer *t, const char *format, ...)
+{
+	char buf[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(buf, sizeof buf, format, ap);
+	va_end(ap);
+	if (t->n_text == t->cap_text) {
+		t->cap_text = t->cap_text ? 2 * t->cap_text : 64;
+		t->text = must(realloc(t->text, (size_t)t->cap_text * sizeof *t->text));
+	}
+	return t->text[t->n_text++] = must(strdup(buf));
+}
+
+void at_instance(struct diag *d, const struct instance *in, const char *format, ...)
+{
+	char buf[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(buf, sizeof buf, format, ap);
+	va_end(ap);
+	diag_error(d, &in->spec->at, "[%s] %s: %s", in->spec->section, in->spec->name, buf);
+}
+
+struct state *counter(struct trainer *t, const char *name, uint32_t dtype, uint32_t rank, const int64_t *dim,
+                      uint32_t role)
+{
+	const char *why = "";
+	struct state *s = store_declare(t->store, name, role, dtype, rank, dim, NULL, &why);
+	if (!s)
+		diag_error(t->diag, NULL, "state '%s': %s", name, why);
+	return s;
+}
+
+bool set_i32(struct trainer *t, struct state *s, int32_t value) { return store_set(t->store, s, &value) >= 0; }
+
+int32_t get_i32(struct trainer *t, const struct state *s)
+{
+	int32_t value = 0;
+	return store_get(t->store, s, &value) < 0 ? 0 : value;
+}
+
+struct compiled *build(struct trainer *t, struct program *p)
+{
+	if (!p)
+		return NULL;
+	if (store_allocate(t->store) < 0) {
+		const char *why = instance_failure(t->env.backend);
+		diag_error(t->diag, NULL, "no memory for the run's states on backend '%s'%s%s", t->env.backend->name,
+		           *why ? ": " : "", why);
+		program_destroy(p);
+		return NULL;
+	}
+	return program_compile(p, t->store, t->env.backend, 0, t->diag);
+}
+
+/* --- data ------------------------------------------------------------------------------------- */
+static bool open_data(struct trainer *t)
+{
+	struct instance **host = zalloc((size_t)t->n_transform + 1, sizeof *host);
+	int n = 0;
+
+	for (int i = 0; i < t->n_transform; i++)
+		if (t->transform[i]->component->vt.augmentation.sample)
+			host[n++] = t->transform[i];
+	t->data =
+		data_open(t->env.config, t->env.registry, &t->env.host, t->env.settings->rng, n, host, t->env.cache, t->diag);
+	free(host);
+	if (!t->data)
+		return false;
+	t->train = data_split(t->data, "train");
+	if (!t->train) {
+		const struct section *s = config_section(t->env.config, "data");
+		diag_error(t->diag, s ? &s->at : NULL, "[data]: there is no entry 'train'");
+		return false;
+	}
+	return true;
+}
+
+/* Every split as the network sees the training split. */
+static bool check_splits(struct trainer *t)
+{
+	const struct rein_dataset_info *a = &t->train->info;
+	int errors = diag_errors(t->diag);
+
+	for (int i = 0; i < t->data->n; i++) {
+		const struct split *s = t->data->split[i];
+		const struct rein_dataset_info *b = &s->info;
+		bool same = a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof *a->dim) == 0;
+		if (!same)
+			at_instance(t->diag, s->dataset, "its samples have another shape than those of 'train'");
+		else if (a->target != b->target ||
+		         (a->target == REIN_TARGET_CLASS ? a->classes != b->classes : a->target_dim != b->target_dim))
+			at_instance(t->diag, s->dataset,
+			            "%" PRId64 " %s, but 'train' has %" PRId64 " %s: the two splits do not belong together",
+			            b->target == REIN_TARGET_CLASS ? b->classes : b->target_dim,
+			            b->target == REIN_TARGET_CLASS ? "classes" : "target columns",
+			            a->target == REIN_TARGET_CLASS ? a->classes : a->target_dim,
+			            a->target == REIN_TARGET_CLASS ? "classes" : "target columns");
+		if (s->n > INT32_MAX)
+			at_instance(t->diag, s->dataset, "%" PRId64 " samples; at most %d can be numbered", s->n, INT32_MAX);
+	}
+	return diag_errors(t->diag) == errors;
+}
+
+/* Pixel space: 0..1 for stored bytes, else the range of the training data. */
+static void model_facts(struct trainer *t)
+{
+	const struct split *s = t->train;
+	double lo = 0, hi = 1;
+
+	if (s->info.dtype != REIN_U8_T) {
+		const float *x = s->x;
+		lo = hi = (double)x[0];
+		for (int64_t i = 1; i < s->n * s->elements; i++) {
+			lo = (double)x[i] < lo ? (double)x[i] : lo;
+			hi = (double)x[i] > hi ? (double)x[i] : hi;
+		}
+	}
+	for (int i = 0; i < t->n_net; i++) {
+		t->net[i]->model.classes = s->info.target == REIN_TARGET_CLASS ? (uint32_t)s->info.classes : 0;
+		t->net[i]->model.lo = lo;
+		t->net[i]->model.hi = hi;
+	}
+}
+
+/* --- states -------------------------------------------------------------------------------------- */
+static void declare_portion(struct trainer *t, struct portion *f, struct split *s)
+{
+	int64_t dim[REIN_MAX_RANK] = { s->n };
+
+	f->split = s;
+	for (uint32_t i = 0; i < s->info.rank; i++)
+		dim[i + 1] = s->info.dim[i];
+	f->x = counter(t, trainer_text(t, "data.%s.x", s->name), s->info.dtype == REIN_U8_T ? REIN_U8_T : REIN_REAL_T,
+	               s->info.rank + 1, dim, STATE_DATA);
+	dim[1] = s->info.target_dim;
+	bool classes = s->info.target == REIN_TARGET_CLASS;
+	f->y = counter(t, trainer_text(t, "data.%s.y", s->name), classes ? REIN_I32_T : REIN_REAL_T, classes ? 1 : 2, dim,
+	               STATE_DATA);
+}
+
+static void declare_states(struct trainer *t)
+{
+	const struct settings *s = t->env.settings;
+	int64_t n = t->train->n;
+
+	t->batch = s->batch <= 0 || s->batch > n ? n : s->batch;
+	t->rest = s->drop_last ? 0 : n % t->batch;
+	t->steps = n / t->batch + (t->rest > 0);
+	t->portion = zalloc((size_t)t->data->n, sizeof *t->portion);
+	for (int i = 0; i < t->data->n; i++)
+		declare_portion(t, &t->portion[t->n_portion++], t->data->split[i]);
+	t->order = counter(t, "order", REIN_I32_T, 1, &n, STATE_DATA);
+	t->step = counter(t, "step", REIN_I32_T, 0, NULL, STATE_COUNTER);
+	t->entry = counter(t, "entry", REIN_I32_T, 0, NULL, STATE_COUNTER);
+	t->epoch = counter(t, "epoch", REIN_I32_T, 0, NULL, STATE_COUNTER);
+	t->bad = counter(t, "bad", REIN_BOOL_T, 0, NULL, STATE_COUNTER);
+	t->eval_entry = counter(t, "evaluate.entry", REIN_I32_T, 0, NULL, STATE_DATA);
+	t->eval_loss = counter(t, "evaluate.loss", REIN_WIDE_T, 0, NULL, STATE_DATA);
+	t->eval_correct = counter(t, "evaluate.correct", REIN_I32_T, 0, NULL, STATE_DATA);
+	t->eval_robust = counter(t, "evaluate.robust", REIN_I32_T, 0, NULL, STATE_DATA);
+	t->eval_l2 = counter(t, "evaluate.l2", REIN_WIDE_T, 0, NULL, STATE_DATA);
+	t->eval_linf = counter(t, "evaluate.linf", REIN_REAL_T, 0, NULL, STATE_DATA);
+	t->order_host = zalloc((size_t)n, sizeof *t->order_host);
+}
+
+static bool upload_data(struct trainer *t)
+{
+	for (int i = 0; i < t->n_portion; i++) {
+		struct portion *f = &t->portion[i];
+		if (store_set(t->store, f->x, f->split->x) < 0 || store_set(t->store, f->y, f->split->y) < 0) {
+			diag_error(t->diag, NULL, "the data of '%s' could not be brought to backend '%s'", f->split->name,
+			           t->env.backend->name);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* --- checks that need the parameters ----------------------------------------------------------------- */
+int optimizer_of(const struct trainer *t, const char *name)
+{
+	for (int i = 0; i < t->n_optimizer; i++)
+		if (pattern_match(t->optimizer[i]->common.on, name))
+			return i;
+	return -1;
+}
+
+/* Names of the parameters for a message: "conv1.weight, conv1.bias, ...". */
+static const char *param_list(struct trainer *t, bool unmatched_only)
+{
+	struct network *net = t->net[0];
+	char buf[900] = "";
+	size_t at = 0;
+	int shown = 0;
+
+	for (int i = 0; i < net->n_param && at < sizeof buf - 80; i++)
+		if (!unmatched_only || optimizer_of(t, net->param[i]->name) < 0) {
+			at += (size_t)snprintf(buf + at, sizeof buf - at, "%s%s", at ? ", " : "", net->param[i]->name);
+			if (++shown == 16 && i + 1 < net->n_param) {
+				at += (size_t)snprintf(buf + at, sizeof buf - at, ", ...");
+				break;
+			}
+		}
+	return trainer_text(t, "%s", buf);
+}
+
+static bool reaches(const struct trainer *t, const char *patterns)
+{
+	for (int i = 0; i < t->net[0]->n_param; i++)
+		if (pattern_match(patterns, t->net[0]->param[i]->name))
+			return true;
+	return false;
+}
+
+static bool reaches_layer(const struct trainer *t, const char *patterns)
+{
+	for (int i = 0; i < t->net[0]->n; i++)
+		if (pattern_match(patterns, t->net[0]->layer[i].inst->spec->name))
+			return true;
+	return false;
+}
+
+static bool check_patterns(struct trainer *t)
+{
+	int errors = diag_errors(t->diag);
+	const char *lost = param_list(t, true);
+
+	if (*lost)
+		at_instance(t->diag, t->optimizer[t->n_optimizer - 1],
+		            "no optimizer trains these parameters: %s; widen an on= or freeze their layers", lost);
+	for (int i = 0; i < t->n_optimizer; i++)
+		if (!reaches(t, t->optimizer[i]->common.on))
+			at_instance(t->diag, t->optimizer[i], "on=%s matches no parameter; there are: %s",
+			            t->optimizer[i]->common.on, param_list(t, false));
+	for (int i = 0; i < t->n_regularizer; i++) {
+		const struct instance *reg = t->regularizer[i];
+		const struct rein_regularizer_vt *vt = &reg->component->vt.regularizer;
+		bool tensors = vt->param || vt->penalty || vt->gradient || vt->after_step || vt->after || vt->view;
+		if ((!tensors || !reaches(t, reg->common.on)) && (!vt->activation || !reaches_layer(t, reg->common.on)) &&
+		    (tensors || vt->activation))
+			at_instance(t->diag, reg, "on=%s matches no %s; there are: %s", reg->common.on,
+			            tensors ? "parameter" : "layer", param_list(t, false));
+	}
+	for (int i = 0; i < t->n_pruner; i++)
+		if (!reaches(t, t->pruner[i]->common.on))
+			at_instance(t->diag, t->pruner[i], "on=%s matches no parameter; there are: %s", t->pruner[i]->common.on,
+			            param_list(t, false));
+	return diag_errors(t->diag) == errors;
+}
+
+/* The last layer against the targets. */
+static bool check_output(struct trainer *t)
+{
+	const struct network *net = t->net[0];
+	const struct layer *l = &net->layer[net->n - 1];
+	const struct rein_dataset_info *info = &t->train->info;
+
+	if (l->rank != 2) {
+		if (info->target == REIN_TARGET_CLASS) {
+			at_instance(t->diag, l->inst, "the network's output has rank %u; a row of numbers per sample is needed",
+			            l->rank);
+			return false;
+		}
+		return true;
+	}
+	if (info->target == REIN_TARGET_CLASS && l->dim[1] < info->classes && !(l->dim[1] == 1 && info->classes == 2)) {
+		at_instance(t->diag, l->inst, "%" PRId64 " outputs for %" PRId64 " classes", l->dim[1], info->classes);
+		return false;
+	}
+	return true;
+}
+
+/* --- programs ---------------------------------------------------------------------------------------------- */
+static bool declare_table(struct trainer *t)
+{
+	int64_t dim[2] = { t->n_scalar, t->steps };
+
+	if (!t->n_scalar)
+		return true;
+	t->table_host = zalloc((size_t)(dim[0] * dim[1]), sizeof *t->table_host);
+	t->table = counter(t, "table", REIN_REAL_T, 2, dim, STATE_DATA);
+	return t->table;
+}
+
+static bool make_statistics(struct trainer *t)
+{
+	bool any = false;
+
+	for (int i = 0; t->refresh && i < t->store->n; i++)
+		any = any || is_statistic(t, t->store->state[i]);
+	if (!any)
+		return true;
+	int64_t n = t->train->n, rest = n % t->batch;
+	t->stats_full = build(t, stats_program(t, t->batch, n / t->batch > 1 ? -1 : 0));
+	if (rest)
+		t->stats_rest = build(t, stats_program(t, rest, n - rest));
+	return t->stats_full && (!rest || t->stats_rest);
+}
+
+static bool make_programs(struct trainer *t)
+{
+	int errors = diag_errors(t->diag);
+	int64_t n = t->train->n;
+
+	if (t->steps > 1)
+		t->step_full = build(t, step_program(t, t->batch, -1, false, false));
+	if (t->rest)
+		t->step_last = build(t, step_program(t, t->rest, n - t->rest, true, false));
+	else
+		t->step_last = build(t, step_program(t, t->batch, t->steps == 1 ? 0 : -1, true, false));
+	if (diag_errors(t->diag) > errors)
+		return false;
+	for (uint32_t what = REIN_EPOCH_BEGIN; what <= REIN_STAGE_END; what++)
+		t->event[what] = build(t, event_program(t, what, false));
+	t->report = build(t, meters_program(t));
+	t->report_host = zalloc((size_t)t->n_report, sizeof *t->report_host);
+	if (data_split(t->data, "val"))
+		portion_programs(t, portion_find(t, "val"));
+	if (t->env.settings->evaluate_train)
+		portion_programs(t, portion_find(t, "train"));
+	make_statistics(t);
+	return diag_errors(t->diag) == errors && t->step_last && t->report && stages_prepare(t);
+}
+
+/* Initial values that are recorded (of one parameter from another's). */
+static bool run_inits(struct trainer *t)
+{
+	for (int i = 0; i < t->n_init; i++) {
+		struct compiled *c = build(t, t->init[i]);
+		t->init[i] = NULL;
+		if (!c || compiled_run(c, 1) < 0) {
+			compiled_destroy(c);
+			diag_error(t->diag, NULL, "initial values could not be computed");
+			return false;
+		}
+		compiled_destroy(c);
+	}
+	for (int i = 0; i < t->store->n; i++)
+		t->store->state[i]->ready = true;
+	return true;
+}
+
+static bool start_values(struct trainer *t)
+{
+	char why[512];
+
+	if (store_allocate(t->store) < 0) {
+		const char *cause = instance_failure(t->env.backend);
+		diag_error(t->diag, NULL, "no memory for the run's states on backend '%s'%s%s", t->env.backend->name,
+		           *cause ? ": " : "", cause);
+		return false;
+	}
+	if (!run_inits(t) || !upload_data(t))
+		return false;
+	if (t->env.settings->weights && !load_weights(t, t->env.settings->weights, false, why, sizeof why)) {
+		diag_error(t->diag, NULL, "%s", why);
+		return false;
+	}
+	return !t->env.settings->track || path_append(t);
+}
+
+static bool prepare(struct trainer *t)
+{
+	if (!setup_instances(t) || !setup_schedules(t))
+		return false;
+	t->store = store_create(t->env.backend, t->env.host.seed, t->env.settings->rng);
+	if (!open_data(t) || !check_splits(t))
+		return false;
+	model_facts(t);
+	declare_states(t);
+	if (!stages_read(t) || !look_at_everything(t) || !check_output(t) || !check_patterns(t))
+		return false;
+	return stages_masks(t) && declare_table(t) && make_programs(t) && start_values(t);
+}
+
+struct trainer *trainer_create(const struct trainer_env *env, struct diag *d)
+{
+	struct trainer *t = zalloc(1, sizeof *t);
+	int errors = diag_errors(d);
+
+	t->env = *env;
+	t->diag = d;
+	t->at_stage = -1;
+	t->stage_done = true;
+	if (prepare(t))
+		return t;
+	if (diag_errors(d) == errors)
+		diag_error(d, NULL, "the run could not be prepared");
+	trainer_destroy(t);
+	return NULL;
+}
+
+void trainer_destroy(struct trainer *t)
+{
+	if (!t)
+		return;
+	struct compiled *programs[] = { t->step_full, t->step_last, t->stats_full, t->stats_rest, t->event[0],
+		                            t->event[1],  t->event[2],  t->event[3],   t->report };
+	for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)
+		compiled_destroy(programs[i]);
+	for (int i = 0; i < t->n_init; i++)
+		program_destroy(t->init[i]);
+	for (int i = 0; i < t->n_portion; i++) {
+		compiled_destroy(t->portion[i].run_full);
+		compiled_destroy(t->portion[i].run_rest);
+	}
+	stages_finish(t);
+	copies_finish(&t->best);
+	for (int i = 0; t->path && i < t->net[0]->n_param; i++)
+		free(t->path[i]);
+	free(t->path);
+	for (int i = 0; i < t->n_net; i++)
+		network_destroy(t->net[i]);
+	store_destroy(t->store);
+	data_destroy(t->data);
+	for (int i = 0; i < t->n_inst; i++)
+		instance_destroy(t->inst[i]);
+	for (int i = 0; i < t->n_ref; i++)
+		free(t->ref[i]);
+	for (int i = 0; i < t->n_text; i++)
+		free(t->text[i]);
+	void *blocks[] = { t->inst,      t->all,    t->ref,    t->net,        t->optimizer,   t->schedule,   t->regularizer,
+		               t->transform, t->attack, t->scalar, t->meter,      t->portion,     t->table_host, t->report_host,
+		               t->pruner,    t->text,   t->init,   t->order_host, t->augmentation };
+	for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+		free(blocks[i]);
+	free(t);
+}
+
+/* --- for everyone else ------------------------------------------------------------------------------------- */
+struct store *trainer_store(struct trainer *t) { return t->store; }
+struct data *trainer_data(struct trainer *t) { return t->data; }
+int trainer_stage(const struct trainer *t) { return t->at_stage; }
+int64_t trainer_epoch(const struct trainer *t) { return t->at_epoch; }
+void trainer_print_layers(struct trainer *t, FILE *out) { network_print(t, out); }
+
+int trainer_params(struct trainer *t, struct state *const **list)
+{
+	*list = t->net[0]->param;
+	return t->net[0]->n_param;
+}
+
+void trainer_print_programs(struct trainer *t, FILE *out)
+{
+	const struct compiled *list[] = { t->step_full, t->step_last, t->event[0],   t->event[1],  t->event[2],
+		                              t->event[3],  t->report,    t->stats_full, t->stats_rest };
+
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+		if (list[i])
+			compiled_print(list[i], out);
+	for (int i = 0; i < t->n_portion; i++) {
+		if (t->portion[i].run_full)
+			compiled_print(t->portion[i].run_full, out);
+		if (t->portion[i].run_rest)
+			compiled_print(t->portion[i].run_rest, out);
+	}
+	stages_print(t, out);
+}
+
+/* In the order of the file, the datasets of [data] among them. */
+int trainer_instances(struct trainer *t, struct instance *const **list)
+{
+	const struct config *c = t->env.config;
+	int n = 0;
+
+	if (!t->all)
+		t->all = zalloc((size_t)(t->n_inst + t->data->n), sizeof *t->all);
+	for (int i = 0; i < c->n_section; i++)
+		for (int k = 0; k < c->section[i]->n_spec; k++) {
+			const struct spec *spec = c->section[i]->spec[k];
+			for (int j = 0; j < t->n_inst; j++)
+				if (t->inst[j]->spec == spec)
+					t->all[n++] = t->inst[j];
+			for (int j = 0; j < t->data->n; j++)
+				if (t->data->split[j]->dataset->spec == spec)
+					t->all[n++] = t->data->split[j]->dataset;
+		}
+	*list = t->all;
+	return n;
+}
+
+rein_status trainer_evaluate(struct trainer *t, const char *split, struct metrics *out, struct diag *d)
+{
+	t->diag = d;
+	return run_evaluate(t, split, out) ? REIN_OK : REIN_ERROR;
+}
