@@ -225,15 +225,22 @@ void grad_batch_norm(struct grad *c)
 	}
 }
 
-/* The decomposition is recorded on stopped copies of the operands (so that operands which
- * depend on each other are not counted twice) and differentiated instead. */
+static void pass(const void *ctx, struct rein_rec *r, const rein_val *in, const rein_val *out, const rein_val *g,
+                 rein_val *gin)
+{
+	gin[0] = g[0];
+}
+
+/* The decomposition is recorded and differentiated instead; on identities of the operands,
+ * so that operands which depend on each other are not counted twice, while derivatives of
+ * this derivative still find their way to them. */
 void grad_by_expansion(struct grad *c)
 {
 	rein_val in[8], out[REC_MAX_OUT], wrt[8], g[8];
 	uint32_t n = 0, at[8];
 
 	for (uint32_t k = 0; k < c->i->n_in; k++) {
-		in[k] = rein_stop(c->rec, c->in[k]);
+		in[k] = rein_override(c->rec, c->in[k], 1, &c->in[k], pass, NULL);
 		if (c->need[k]) {
 			wrt[n] = in[k];
 			at[n++] = k;
