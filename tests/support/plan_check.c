@@ -37,6 +37,14 @@ static bool overlap(struct span a, struct span b)
 	return a.space == b.space && a.space != -2 && a.from < b.to && b.from < a.to;
 }
 
+/* The kernel that fills v's memory; a renaming is filled with what it renames. */
+static int32_t made_in(const struct rein_program *p, const struct rein_plan *l, int32_t v)
+{
+	while (l->home[v] == REIN_HOME_ALIAS)
+		v = l->base[v];
+	return l->kernel[p->value[v].instr];
+}
+
 /* Does v, or anything that v's bytes stand for without memory of its own, get read by
  * instruction k in kernel time? Result: the last kernel that needs v's bytes. */
 static void need(const struct rein_program *p, const struct rein_plan *l, int32_t v, int32_t t, int32_t *last)
@@ -66,7 +74,7 @@ static bool check_write(const struct rein_program *p, const struct rein_plan *l,
 	struct span at = span_of(p, l, v);
 	for (uint32_t u = 0; u < p->n_value; u++) {
 		struct span o = span_of(p, l, (int32_t)u);
-		int32_t made = l->kernel[p->value[u].instr];
+		int32_t made = made_in(p, l, (int32_t)u);
 		if ((int32_t)u == v || !overlap(at, o) || last[u] < k || made > k)
 			continue; /* not needed any more, or made later: then it is the one that is checked */
 		/* the same bytes under two names */
@@ -115,7 +123,7 @@ bool plan_check(const struct rein_program *p, const struct rein_plan *l, int64_t
 	for (uint32_t k = 0; k < l->n_kernel && good; k++) {
 		struct span w = { -1, l->workspace_at[k], l->workspace_at[k] + l->workspace[k] };
 		for (uint32_t v = 0; v < p->n_value && good && l->workspace[k]; v++)
-			if (overlap(w, span_of(p, l, (int32_t)v)) && l->kernel[p->value[v].instr] <= (int32_t)k &&
+			if (overlap(w, span_of(p, l, (int32_t)v)) && made_in(p, l, (int32_t)v) <= (int32_t)k &&
 			    last[v] >= (int32_t)k)
 				good = clash(why, size, "workspace", (int32_t)v, -1, (int32_t)k);
 	}

@@ -35,9 +35,10 @@ struct seen {
 	float *c;
 	int64_t m, n;
 };
-static void note(void *ctx, int64_t batch, int64_t r0, int64_t rows, int64_t c0, int64_t cols, float *block, int64_t ld)
+static void note(void *ctx, int64_t piece, int64_t batch, int64_t r0, int64_t rows, int64_t c0, int64_t cols, float *block, int64_t ld)
 {
 	struct seen *s = ctx;
+	cr_assert_geq(piece, 0);
 	for (int64_t i = 0; i < rows; i++)
 		for (int64_t j = 0; j < cols; j++)
 			s->c[(batch * s->m + r0 + i) * s->n + c0 + j] += block[i * ld + j];

@@ -155,7 +155,7 @@ static void run_piece(void *arg, int i)
 			             c + n, ldc);
 		}
 	if (j->done)
-		j->done(j->ctx, batch, r0, rows, c0, cols, c, ldc);
+		j->done(j->ctx, i, batch, r0, rows, c0, cols, c, ldc);
 }
 
 void gemm_run(const struct gemm *g, struct pool *pool, const float *a, const float *b, float *c, void *workspace,

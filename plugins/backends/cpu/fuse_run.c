@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fuse_run.c: kernels of fused groups.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "fuse.h"
+
+struct fused {
+	const struct rein_host *host;
+	bool has_product, has_chain;
+	struct gemm gemm;
+	int32_t a, b, c; /* values */
+	int64_t work, partial;
+	struct chain chain;
+};
+
+bool fuse_product(const struct rein_program *p, const struct rein_prog_instr *i, struct gemm *g)
+{
+	if (i->op != REIN_OP_MATMUL || p->real_size != 4)
+		return false;
+	const struct rein_prog_value *a = &p->value[i->in[0]], *b = &p->value[i->in[1]], *c = &p->value[i->out[0]];
+	if (c->dtype != REIN_REAL_T || c->rank < 2 || c->rank > 3 || a->rank != c->rank || b->rank != c->rank)
+		return false;
+	*g = (struct gemm){ .m = c->dim[c->rank - 2], .n = c->dim[c->rank - 1], .batch = c->rank == 3 ? c->dim[0] : 1 };
+	g->ta = (i->attr.flags & REIN_TA) != 0;
+	g->tb = (i->attr.flags & REIN_TB) != 0;
+	g->k = a->dim[a->rank - (g->ta ? 2 : 1)];
+	g->step_a = a->count == g->m * g->k ? 0 : g->m * g->k;
+	g->step_b = b->count == g->n * g->k ? 0 : g->n * g->k;
+	return true;
+}
+
+bool fuse_measure(const struct cpu *cpu, const struct rein_program *p, const struct rein_plan *plan, int32_t n,
+                  const int32_t *instr, struct gemm *g, int32_t *head, int64_t *partial_bytes, int64_t *workspace)
+{
+	struct reduce reduce[CHAIN_REDUCE];
+	int n_reduce = 0;
+	int64_t cols = 0, count = 0, tasks;
+	bool by_rows = false;
+	*head = -1;
+	*workspace = 0;
+	for (int32_t k = 0; k < n; k++) {
+		const struct rein_prog_instr *i = &p->instr[instr[k]];
+		int kind = chain_kind(p, i);
+		if (i->op == REIN_OP_MATMUL && *head < 0 && fuse_product(p, i, g)) {
+			*head = k;
+		} else if (kind == OP_REDUCE && n_reduce < CHAIN_REDUCE) {
+			int64_t c;
+			reduce[n_reduce].kind = (uint8_t)chain_reduce_kind(p, i, &c);
+			by_rows |= reduce[n_reduce++].kind == REDUCE_ROWS;
+			cols = c ? c : cols;
+			count = p->value[i->in[0]].count;
+		} else if (kind == OP_OTHER || kind == OP_REDUCE) {
+			return false;
+		} else {
+			count = p->value[i->out[0]].count;
+		}
+	}
+	if (*head >= 0) {
+		g->keep = plan->home[p->instr[instr[*head]].out[0]] != REIN_HOME_NONE;
+		*workspace = (gemm_plan(g, cpu->isa, cpu->threads < 1 ? 1 : cpu->threads) + 63) / 64 * 64;
+		tasks = g->batch * g->row_pieces * g->col_pieces;
+	} else {
+		int64_t size = chain_task_size(count, cols, by_rows);
+		tasks = (count + size - 1) / size;
+	}
+	*partial_bytes = chain_partial_bytes(reduce, n_reduce, cols, tasks);
+	*workspace += *partial_bytes;
+	return true;
+}
+
+static void finish_piece(void *ctx, int64_t piece, int64_t batch, int64_t r0, int64_t rows, int64_t c0, int64_t cols,
+                         float *block, int64_t ld)
+{
+	struct fused *f = ctx;
+	const struct gemm *g = &f->gemm;
+	struct chain_task t;
+	int64_t at = (batch * g->m + r0) * g->n + c0;
+	chain_task_begin(&t, &f->chain, f->chain.partial, piece);
+	if (cols == g->n && ld == cols) {
+		chain_task_range(&t, at, rows * cols, block);
+		return;
+	}
+	for (int64_t i = 0; i < rows; i++)
+		chain_task_range(&t, at + i * g->n, cols, block + i * ld);
+}
+
+static rein_status run(struct rein_exec *e, struct kernel *k)
+{
+	struct fused *f = k->data;
+	unsigned char *work = e->base + f->work;
+	f->chain.partial = work + f->partial;
+	if (!f->has_product) {
+		chain_run(&f->chain, e, e->cpu->pool, f->chain.partial);
+		return REIN_OK;
+	}
+	if (f->has_chain)
+		chain_begin(&f->chain, e);
+	gemm_run(&f->gemm, e->cpu->pool, e->mem[f->a], e->mem[f->b], f->gemm.keep ? e->mem[f->c] : NULL, work,
+	         f->has_chain ? finish_piece : NULL, f);
+	if (f->has_chain)
+		chain_end(&f->chain, f->chain.partial);
+	return REIN_OK;
+}
+
+static void destroy(struct kernel *k)
+{
+	struct fused *f = k->data;
+	f->host->free(f->host, f);
+}
+
+/* --- explain ----------------------------------------------------------------------------- */
+static const char *op_name(uint32_t op)
+{
+	static const char *const names[REIN_OP_COUNT] = {
+		[REIN_OP_IOTA] = "iota",     [REIN_OP_ADD] = "add",         [REIN_OP_SUB] = "sub",
+		[REIN_OP_MUL] = "mul",       [REIN_OP_DIV] = "div",         [REIN_OP_MAX] = "max",
+		[REIN_OP_POW] = "pow",       [REIN_OP_ABS] = "abs",         [REIN_OP_SIGN] = "sign",
+		[REIN_OP_FLOOR] = "floor",   [REIN_OP_RINT] = "rint",       [REIN_OP_EXP] = "exp",
+		[REIN_OP_LOG] = "log",       [REIN_OP_LOG1P] = "log1p",     [REIN_OP_SQRT] = "sqrt",
+		[REIN_OP_SIN] = "sin",       [REIN_OP_COS] = "cos",         [REIN_OP_ERF] = "erf",
+		[REIN_OP_TANH] = "tanh",     [REIN_OP_LT] = "lt",           [REIN_OP_LE] = "le",
+		[REIN_OP_EQ] = "eq",         [REIN_OP_AND] = "and",         [REIN_OP_NOT] = "not",
+		[REIN_OP_WHERE] = "where",   [REIN_OP_CAST] = "cast",       [REIN_OP_MAP] = "map",
+		[REIN_OP_SUM] = "sum",       [REIN_OP_AMAX] = "amax",       [REIN_OP_ARGMAX] = "argmax",
+		[REIN_OP_MATMUL] = "matmul", [REIN_OP_TAKE] = "take",       [REIN_OP_SLICE] = "slice",
+		[REIN_OP_EXPAND] = "expand", [REIN_OP_PERMUTE] = "permute", [REIN_OP_SIGMOID] = "sigmoid",
+	};
+	return op < REIN_OP_COUNT && names[op] ? names[op] : "op";
+}
+
+/* "matmul+add+where+le" */
+static void describe(const struct rein_program *p, int32_t n, const int32_t *instr, char *out, size_t size)
+{
+	size_t at = 0;
+	out[0] = 0;
+	for (int32_t k = 0; k < n && at + 16 < size; k++)
+		at += (size_t)snprintf(out + at, size - at, "%s%s", k ? "+" : "",
+		                       at + 24 < size ? op_name(p->instr[instr[k]].op) : "..");
+}
+
+int fuse_compile(struct rein_exec *e, int32_t n, const int32_t *instr, struct kernel *out)
+{
+	const struct rein_program *p = e->program;
+	const struct rein_host *host = e->cpu->host;
+	struct gemm g;
+	int32_t head;
+	int64_t partial, workspace;
+	if (n < 1 || !fuse_measure(e->cpu, p, e->plan, n, instr, &g, &head, &partial, &workspace))
+		return 0;
+	struct fused *f = host->alloc(host, sizeof *f);
+	if (!f)
+		return REIN_ERROR;
+	int32_t at = e->plan->kernel[instr[0]];
+	f->host = host;
+	f->work = e->plan->workspace_at[at];
+	f->partial = workspace - partial;
+	f->has_product = head >= 0;
+	f->has_chain = n > (head >= 0);
+	if (f->has_product) {
+		const struct rein_prog_instr *i = &p->instr[instr[head]];
+		f->gemm = g;
+		f->a = i->in[0], f->b = i->in[1], f->c = i->out[0];
+	}
+	*out = (struct kernel){ .run = run, .destroy = destroy, .data = f, .first = instr[0] };
+	describe(p, n, instr, out->explain, sizeof out->explain);
+	if (f->has_chain && !chain_build(&f->chain, e, n, instr, f->has_product ? f->c : -1))
+		return rein_failf(host, "a group of %d ops is too large (%s)", n, out->explain);
+	if (f->has_product)
+		f->chain.tasks = g.batch * g.row_pieces * g.col_pieces;
+	return 1;
+}
