@@ -17,8 +17,10 @@ struct entry {
 	int file, number; /* order of the file's first mention, order of arrival */
 };
 
+#define KEPT 500 /* entries with their text; of those after them only the number is kept */
+
 struct diag {
-	int n, cap, errors;
+	int n, cap, errors, more;
 	struct entry *entry;
 };
 
@@ -42,7 +44,7 @@ static void forget(struct diag *d)
 {
 	for (int i = 0; i < d->n; i++)
 		drop(&d->entry[i]);
-	d->n = d->errors = 0;
+	d->n = d->errors = d->more = 0;
 }
 
 void diag_destroy(struct diag *d)
@@ -101,15 +103,21 @@ static void add(struct diag *d, const struct place *at, bool warning, const char
 			return;
 		}
 	}
-	e.at.file = copy(e.at.file);
-	e.at.text = copy(e.at.text);
-	e.at.section = copy(e.at.section);
+	if (d->n == KEPT) {
+		free(e.message);
+		d->errors += !warning;
+		d->more++;
+		return;
+	}
 	if (d->n == d->cap) {
 		d->cap = d->cap ? 2 * d->cap : 16;
 		d->entry = realloc(d->entry, (size_t)d->cap * sizeof *d->entry);
 		if (!d->entry)
 			abort();
 	}
+	e.at.file = copy(e.at.file);
+	e.at.text = copy(e.at.text);
+	e.at.section = copy(e.at.section);
 	d->entry[d->n++] = e;
 	d->errors += !warning;
 }
@@ -192,6 +200,8 @@ int diag_print(struct diag *d, FILE *out)
 		qsort(d->entry, (size_t)d->n, sizeof *d->entry, in_file_order);
 	for (int i = 0; i < d->n; i++)
 		print(&d->entry[i], out);
+	if (d->more)
+		fprintf(out, "... and %d more\n", d->more);
 	forget(d);
 	return errors;
 }

@@ -286,19 +286,33 @@ static int pair(void *ctx, const char *section, const char *name, const char *va
 	return 1;
 }
 
+/* The file's bytes, at most FILE_MAX + 1 of them. */
+static char *all_of(FILE *f, size_t *size)
+{
+	size_t cap = 16384;
+	char *data = malloc(cap);
+	*size = 0;
+	while (data) {
+		size_t n = fread(data + *size, 1, cap - *size, f);
+		*size += n;
+		if (*size < cap || cap > FILE_MAX)
+			return data;
+		cap *= 2;
+		data = realloc(data, cap);
+	}
+	abort();
+}
+
 /* The whole file, or NULL after an error. */
 static char *slurp(const char *path, const struct place *from, size_t *size, struct diag *d)
 {
 	struct place self = { .file = path };
 	const struct place *at = from ? from : &self;
-	char *data = malloc(FILE_MAX + 1);
 	FILE *f = fopen(path, "rb");
-	if (!data)
-		abort();
-	*size = f ? fread(data, 1, FILE_MAX + 1, f) : 0;
+	char *data = f ? all_of(f, size) : NULL;
+	const char *q = from ? "'" : "";
 	if (!f || ferror(f))
-		diag_error(d, at, "cannot read %s%s%s: %s", from ? "'" : "the file", from ? path : "", from ? "'" : "",
-		           strerror(errno));
+		diag_error(d, at, "cannot read %s%s%s: %s", q, from ? path : "the file", q, strerror(errno));
 	else if (*size > FILE_MAX)
 		diag_error(d, at, "'%s' is larger than %u bytes; that is no config", path, FILE_MAX);
 	else {

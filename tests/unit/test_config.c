@@ -227,6 +227,9 @@ Test(config, unreadable)
 	cr_expect_null(config_read("nowhere.ini", d));
 	cr_expect_null(config_read(".", d));
 	cr_expect_eq(diag_errors(d), 2);
+	cr_assert(!system("head -c 5000000 /dev/zero > huge.ini"));
+	cr_expect_null(config_read("huge.ini", d));
+	cr_expect_eq(diag_errors(d), 3);
 	put("empty.ini", "");
 	struct config_file *cf = config_read("empty.ini", d);
 	cr_assert(cf);

@@ -108,6 +108,24 @@ Test(diag, owns_its_strings)
 	diag_destroy(d);
 }
 
+/* A file of nothing but errors must not take forever, nor fill the screen. */
+Test(diag, thousands)
+{
+	struct diag *d = diag_create();
+	char *text, *end;
+	for (int i = 0; i < 100000; i++) {
+		struct place at = { .file = "a", .line = i + 1 };
+		diag_error(d, &at, "wrong");
+	}
+	cr_expect_eq(diag_errors(d), 100000);
+	text = flushed(d);
+	end = strstr(text, "a:500: wrong\n");
+	cr_assert(end);
+	cr_expect_str_eq(end, "a:500: wrong\n... and 99500 more\n100000 errors; nothing was run\n");
+	free(text);
+	diag_destroy(d);
+}
+
 Test(diag, nearest)
 {
 	static const char *const words[] = { "units", "bias", "init", "kernel_size", "l1", NULL };
