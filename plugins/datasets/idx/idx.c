@@ -9,13 +9,14 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include "rein/rein.h"
 
 #define IDX_U8      0x08u
 #define IDX_FLOAT   0x0Du
-#define FIRST_BLOCK (UINT64_C(64) << 20) /* memory for contents before they have been seen */
+#define FIRST_BLOCK (UINT64_C(1) << 20)
 
 struct table {
 	uint32_t type, rank;
@@ -102,10 +103,20 @@ static rein_status read_header(const struct rein_host *h, const char *path, gzFi
 	return REIN_OK;
 }
 
+/* Memory to begin with: what a file of this size is likely to hold, or what is promised. */
+static uint64_t first_room(const char *path, uint64_t bytes)
+{
+	struct stat info;
+	uint64_t room = FIRST_BLOCK;
+	if (!stat(path, &info) && info.st_size > 0 && info.st_size < INT64_C(1) << 40)
+		room += 8 * (uint64_t)info.st_size;
+	return bytes < room ? bytes : room;
+}
+
 /* The contents. Memory grows with what is really there, so that a lying header costs nothing. */
 static rein_status read_contents(const struct rein_host *h, const char *path, gzFile f, struct table *t, uint64_t bytes)
 {
-	uint64_t room = bytes < FIRST_BLOCK ? bytes : FIRST_BLOCK, have = 0;
+	uint64_t room = first_room(path, bytes), have = 0;
 	uint8_t extra;
 	t->data = h->alloc(h, room);
 	if (!t->data)
