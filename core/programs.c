@@ -28,6 +28,20 @@ static rein_val one_hot_real(struct pass *p, rein_val y, int64_t classes)
 	return rein_cast(p->r, rein_one_hot(p->r, y, classes), REIN_REAL_T);
 }
 
+static void target_refused(struct pass *p, uint32_t accept, int64_t columns, int64_t outputs)
+{
+	const char *from =
+		p->t->train->info.target == REIN_TARGET_REAL ? "the data has" : "an augmentation or regularizer makes";
+	char why[200];
+
+	snprintf(why, sizeof why,
+	         "this loss takes class numbers%s; %s targets of %" PRId64 " real numbers, for %" PRId64 " outputs",
+	         accept & REIN_ACCEPT_SOFT ? " or a distribution over the outputs" : "", from, columns, outputs);
+	pass_enter(p, p->t->loss, NULL);
+	rein_refuse(p->r, why);
+	pass_leave(p);
+}
+
 /* y as the loss takes it: class numbers where it can, else distributions, else a number per
  * output (one output and two classes: 0 or 1). */
 rein_val target_for_loss(struct pass *p, rein_val y, rein_val logits)
@@ -44,13 +58,9 @@ rein_val target_for_loss(struct pass *p, rein_val y, rein_val logits)
 			return rein_cast(p->r, rein_reshape(p->r, y, 2, column), REIN_REAL_T);
 		return outputs > 0 ? one_hot_real(p, y, outputs) : y;
 	}
-	if (rank == 2 && !(accept & (REIN_ACCEPT_SOFT | REIN_ACCEPT_REAL))) {
-		pass_enter(p, p->t->loss, NULL);
-		rein_refuse(p->r, p->t->train->info.target == REIN_TARGET_REAL
-		                      ? "this loss takes class numbers; the data has real targets"
-		                      : "this loss takes class numbers; a regularizer or augmentation makes soft targets");
-		pass_leave(p);
-	}
+	if (!(accept & REIN_ACCEPT_REAL) &&
+	    (!(accept & REIN_ACCEPT_SOFT) || rank != 2 || outputs < 2 || rein_dim(p->r, y, 1) != outputs))
+		target_refused(p, accept, rank == 2 ? rein_dim(p->r, y, 1) : 1, outputs);
 	return y;
 }
 

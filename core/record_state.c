@@ -223,9 +223,7 @@ rein_val rec_param(struct rein_rec *rec, const char *name, uint32_t rank, const 
                    const struct rein_init *init)
 {
 	struct recorder *r = recorder_of(rec);
-	const struct rec_scope *s = scope_now(r);
-	const char *who = s && s->who ? s->who->name : NULL;
-	const char *full = who ? rec_text(r, "%s.%s", who, name) : name;
+	const char *full = scoped(r, name);
 	struct state *old = store_find(r->store, full);
 	bool fresh;
 	int n;
