@@ -97,7 +97,7 @@ static bool check_instr(const struct rein_program *p, uint32_t k, uint8_t *made,
 		made[i->out[n]] = 1;
 		if (!check_value(y, p) || y->instr != (int32_t)k || y->result != n)
 			return bad(why, size, p, k, "a result's description is wrong");
-		for (uint32_t m = 0; o->elementwise && m < i->n_in; m++)
+		for (uint32_t m = 0; o->elementwise && i->op != REIN_OP_RANDOM && m < i->n_in; m++)
 			if (!broadcasts(&p->value[i->in[m]], y))
 				return bad(why, size, p, k, "an operand does not broadcast to the result");
 	}

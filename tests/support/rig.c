@@ -60,32 +60,41 @@ void rig_destroy(struct rig *r)
 	free(r);
 }
 
-/* Host layout of a state's dtype from doubles, and back. */
+/* Host layout of a state's dtype from doubles. */
 static void *pack(const struct store *s, const struct state *t, const double *v)
 {
+	uint32_t size = dtype_size(t->dtype, s->real_size);
 	unsigned char *out = malloc(state_bytes(s, t));
 	for (int64_t i = 0; i < t->count; i++) {
 		float f = (float)v[i];
-		if (s->real_size == 4)
-			memcpy(out + 4 * i, &f, 4);
+		int32_t n = size == 4 && t->dtype == REIN_I32_T ? (int32_t)v[i] : 0;
+		if (size == 1)
+			out[i] = (unsigned char)v[i];
 		else
-			memcpy(out + 8 * i, &v[i], 8);
+			memcpy(out + size * i, size == 8 ? (void *)&v[i] : t->dtype == REIN_I32_T ? (void *)&n : (void *)&f, size);
 	}
 	return out;
 }
 
 struct state *rig_state(struct rig *r, const char *name, uint32_t dtype, uint32_t rank, const int64_t *dim,
-                        const void *values)
+                        const double *values)
 {
 	const char *why = "";
 	struct state *t = store_declare(r->store, name, STATE_DATA, dtype, rank, dim, NULL, &why);
 	cr_assert(t != NULL, "%s", why);
 	cr_assert_geq(store_allocate(r->store), 0);
-	void *packed = dtype == REIN_REAL_T && values ? pack(r->store, t, values) : NULL;
+	void *packed = values ? pack(r->store, t, values) : NULL;
 	if (values)
-		cr_assert_geq(store_set(r->store, t, packed ? packed : values), 0);
+		cr_assert_geq(store_set(r->store, t, packed), 0);
 	free(packed);
 	return t;
+}
+
+struct recorder *rig_record(struct rig *r, const char *name, bool decompose)
+{
+	static const struct recorder_env env;
+	struct recorder_options o = { .name = name, .real_size = r->store->real_size, .decompose = decompose };
+	return recorder_create(r->store, &env, &o);
 }
 
 static double number(uint32_t dtype, uint32_t real_size, const unsigned char *p, int64_t i)

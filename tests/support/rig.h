@@ -24,12 +24,14 @@ struct rig *rig_create(uint32_t flags, uint32_t threads, uint32_t real_size);
 struct rig *rig_create_isa(uint32_t flags, uint32_t threads, uint32_t real_size, const char *isa);
 void rig_destroy(struct rig *);
 
-/* A state with these values (double, int32_t or uint8_t by dtype), allocated. */
+/* A state with these values, converted to its dtype; NULL: zeros. Allocated. */
 struct state *rig_state(struct rig *, const char *name, uint32_t dtype, uint32_t rank, const int64_t *dim,
-                        const void *values);
+                        const double *values);
 /* Its values now, REAL as double. */
 void rig_get(struct rig *, const struct state *, double *out);
 
+/* A recorder over the store; finish with rig_compile(r, recorder_finish(...)). */
+struct recorder *rig_record(struct rig *, const char *name, bool decompose);
 /* Checks, compiles; the test fails with the errors that came up. */
 struct compiled *rig_compile(struct rig *, struct program *);
 void rig_run(struct compiled *);

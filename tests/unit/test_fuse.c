@@ -46,9 +46,9 @@ static void add_state(struct rig *g, const char *name, uint32_t dtype, uint32_t 
 	for (int64_t i = 0; i < n; i++) {
 		double x = noise(&seed);
 		if (dtype == REIN_I32_T)
-			((int32_t *)v)[i] = (int32_t)((x + 0.5) * below);
+			v[i] = floor((x + 0.5) * below);
 		else if (dtype == REIN_U8_T)
-			((uint8_t *)v)[i] = (uint8_t)((x + 0.5) * 255);
+			v[i] = floor((x + 0.5) * 255);
 		else
 			v[i] = x * scale;
 	}
@@ -66,7 +66,7 @@ static void net_states(struct rig *g, const struct net *n)
 	else
 		add_state(g, "y", REIN_REAL_T, 2, dim, 2, 0);
 	add_state(g, "order", REIN_I32_T, 1, one, 0, (int)n->samples);
-	rig_state(g, "step", REIN_I32_T, 0, NULL, (int32_t[]){ 0 });
+	rig_state(g, "step", REIN_I32_T, 0, NULL, NULL);
 	rig_state(g, "total", REIN_WIDE_T, 0, NULL, (double[]){ 0 });
 	for (int l = 0; l < n->layers; l++) {
 		char name[32];
