@@ -168,6 +168,34 @@ static void shrink(struct recorder *r, uint32_t n_in, rein_val *in, const struct
 	}
 }
 
+/* An elementwise op on nothing but one small shape repeated, and scalars: repeat the result. */
+static rein_val sink(struct recorder *r, uint32_t op, uint32_t n_in, const rein_val *in, const struct rein_attr *a,
+                     const struct rec_value *like)
+{
+	rein_val small[3], out;
+	const struct rec_value *shape = NULL;
+
+	if (!op_info(op)->elementwise || op == REIN_OP_MAP || !n_in || n_in > 3)
+		return REIN_NONE;
+	for (uint32_t k = 0; k < n_in; k++) {
+		const struct rec_instr *i = maker(r, in[k]);
+		small[k] = in[k];
+		if (r->value[in[k].id].rank == 0)
+			continue;
+		if (i->op != REIN_OP_EXPAND)
+			return REIN_NONE;
+		small[k] = rec_in(r, i, 0);
+		const struct rec_value *v = &r->value[small[k].id];
+		if (shape && (v->rank != shape->rank || memcmp(v->dim, shape->dim, v->rank * sizeof *v->dim) != 0))
+			return REIN_NONE;
+		shape = v;
+	}
+	if (!shape)
+		return REIN_NONE;
+	rec_op(&r->rec, op, n_in, small, a, 1, &out);
+	return rein_expand(&r->rec, out, like->rank, like->dim);
+}
+
 /* --- identities ------------------------------------------------------------------------------------------ */
 /* x as the result: as it is, or repeated to the result's shape. */
 static rein_val give(struct recorder *r, rein_val x, const struct rec_value *like)
@@ -314,6 +342,9 @@ rein_val fold(struct recorder *r, uint32_t op, uint32_t n_in, rein_val *in, stru
 		return v;
 	if (broadcasts(op))
 		shrink(r, n_in, in, like);
+	v = sink(r, op, n_in, in, a, like);
+	if (!REIN_IS_NONE(v))
+		return v;
 	switch (op) {
 	case REIN_OP_CONST: return constant(r, a, like);
 	case REIN_OP_IOTA: return like->count == 1 ? filled(r, 0, like) : REIN_NONE;

@@ -93,8 +93,9 @@ static void arithmetic(struct grad *c)
 		}
 		return;
 	case REIN_OP_MUL:
-		if (a.id == b.id && c->need[0]) { /* x * x: 2 (g x) */
-			c->gin[0] = rein_mul(c->rec, rein_mul(c->rec, g, a), rein_fill(c->rec, rein_dtype(c->rec, g), 2, 0, NULL));
+		if (a.id == b.id && c->need[0]) { /* x * x: (2 g) x, since g is often a scalar repeated */
+			rein_val two = rein_fill(c->rec, rein_dtype(c->rec, g), 2, 0, NULL);
+			c->gin[0] = rein_mul(c->rec, rein_mul(c->rec, g, two), a);
 			return;
 		}
 		if (c->need[0])

@@ -538,7 +538,7 @@ static struct bench *start(const struct kase *k, const struct tens *t, int trial
 	b->options.decompose = decompose;
 	struct rein_rec *r = bench_record(b);
 	for (int i = 0; i < k->n_in; i++) {
-		char name[8];
+		char name[24];
 		snprintf(name, sizeof name, "x%d", i);
 		x[i] = bench_input(b, name, t[i].dtype, t[i].rank, t[i].dim, o->x[i]);
 	}
@@ -578,7 +578,7 @@ static void expect_near(const struct kase *k, int trial, const char *what, int i
 static void difference(struct bench *b, const struct kase *k, int trial, const struct result *o)
 {
 	for (int i = 0; i < k->n_in; i++) {
-		char name[8];
+		char name[24];
 		snprintf(name, sizeof name, "x%d", i);
 		struct state *s = store_find(b->store, name);
 		for (int64_t e = 0; e < o->count[i]; e++) {
