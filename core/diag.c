@@ -6,6 +6,7 @@
  */
 #include "diag.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,7 +215,8 @@ int diag_flush(struct diag *d, FILE *out)
 	return errors;
 }
 
-/* Damerau-Levenshtein distance (optimal string alignment) of a and b, both under 64 bytes. */
+/* Damerau-Levenshtein distance (optimal string alignment) of a and b, both under 64 bytes;
+ * ReLU is as near to relu as can be. */
 static int distance(const char *a, const char *b)
 {
 	int na = (int)strlen(a), nb = (int)strlen(b), row[3][65];
@@ -224,7 +226,7 @@ static int distance(const char *a, const char *b)
 		int *now = row[i % 3], *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
 		now[0] = i;
 		for (int j = 1; j <= nb; j++) {
-			int d = last[j - 1] + (a[i - 1] != b[j - 1]);
+			int d = last[j - 1] + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
 			if (last[j] + 1 < d)
 				d = last[j] + 1;
 			if (now[j - 1] + 1 < d)

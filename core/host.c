@@ -259,10 +259,21 @@ static void bad_value(struct filling *f, const struct arg *a, const char *text, 
 	diag_error(f->d, &at, "%s", why);
 }
 
-/* Under REIN_DATA, else beside the config; what is there wins. */
-static const char *full_path(struct filling *f, const char *text)
+/* The folder of the file that the value stands in; that of the config for others. */
+static const char *folder_of(struct filling *f, const struct arg *a)
 {
-	const char *dir = f->env->config_dir && *f->env->config_dir ? f->env->config_dir : ".";
+	const char *slash = a && a->value_at.line > 0 ? strrchr(a->value_at.file, '/') : NULL;
+	if (slash)
+		return pool_copy(f->pool, a->value_at.file, (size_t)(slash - a->value_at.file) + (slash == a->value_at.file));
+	if (a && a->value_at.line > 0)
+		return ".";
+	return f->env->config_dir && *f->env->config_dir ? f->env->config_dir : ".";
+}
+
+/* Under REIN_DATA, else beside the config; what is there wins. */
+static const char *full_path(struct filling *f, const struct arg *a, const char *text)
+{
+	const char *dir = folder_of(f, a);
 	const char *data = f->env->data_root && *f->env->data_root ? f->env->data_root : NULL, *beside, *under;
 	char *base;
 	if (!*text || *text == '/')
@@ -316,7 +327,7 @@ static bool put(struct filling *f, const struct rein_key *row, char *base, const
 		return false;
 	}
 	if (row->type == REIN_KEY_PATH && f->env)
-		*shown = *(const char **)field = full_path(f, text);
+		*shown = *(const char **)field = full_path(f, a, text);
 	if (row->type == REIN_KEY_REF && *text) {
 		uint32_t kind = kind_by_name(row->choices[0]);
 		const struct rein_ref *ref = f->resolve ? f->resolve(f->resolve_ctx, kind, text) : NULL;

@@ -135,6 +135,7 @@ Test(diag, nearest)
 	cr_expect_str_eq(diag_nearest("bais", words), "bias");
 	cr_expect_str_eq(diag_nearest("kernelsize", words), "kernel_size");
 	cr_expect_str_eq(diag_nearest("l2", words), "l1");
+	cr_expect_str_eq(diag_nearest("BIAS", words), "bias");
 	cr_expect_null(diag_nearest("dilation", words));
 	cr_expect_null(diag_nearest("xyz", words));
 	cr_expect_null(diag_nearest("x", none));
