@@ -259,34 +259,32 @@ static void bad_value(struct filling *f, const struct arg *a, const char *text, 
 	diag_error(f->d, &at, "%s", why);
 }
 
-/* The folder of the file that the value stands in; that of the config for others. */
-static const char *folder_of(struct filling *f, const struct arg *a)
+/* text below `dir`, absolute where `dir` exists. */
+static const char *below(struct filling *f, const char *dir, const char *text)
 {
-	const char *slash = a && a->value_at.line > 0 ? strrchr(a->value_at.file, '/') : NULL;
-	if (slash)
-		return pool_copy(f->pool, a->value_at.file, (size_t)(slash - a->value_at.file) + (slash == a->value_at.file));
-	if (a && a->value_at.line > 0)
-		return ".";
-	return f->env->config_dir && *f->env->config_dir ? f->env->config_dir : ".";
+	char *base = realpath(*dir ? dir : ".", NULL);
+	const char *out = pool_print(f->pool, "%s/%s", base ? base : dir, text);
+	free(base);
+	return out;
 }
 
-/* Under REIN_DATA, else beside the config; what is there wins. */
+/* Where the file is: under REIN_DATA, beside the config, beside the included file that names
+ * it. If it is nowhere, the first of these is where it should be. */
 static const char *full_path(struct filling *f, const struct arg *a, const char *text)
 {
-	const char *dir = folder_of(f, a);
-	const char *data = f->env->data_root && *f->env->data_root ? f->env->data_root : NULL, *beside, *under;
-	char *base;
+	const char *slash = a && a->value_at.line > 0 ? strrchr(a->value_at.file, '/') : NULL, *place[3];
+	int n = 0;
 	if (!*text || *text == '/')
 		return text;
-	base = realpath(dir, NULL);
-	beside = pool_print(f->pool, "%s/%s", base ? base : dir, text);
-	free(base);
-	if (!data)
-		return beside;
-	base = realpath(data, NULL);
-	under = pool_print(f->pool, "%s/%s", base ? base : data, text);
-	free(base);
-	return access(under, F_OK) && !access(beside, F_OK) ? beside : under;
+	if (f->env->data_root && *f->env->data_root)
+		place[n++] = below(f, f->env->data_root, text);
+	place[n++] = below(f, f->env->config_dir ? f->env->config_dir : ".", text);
+	if (slash)
+		place[n++] = below(f, pool_copy(f->pool, a->value_at.file, (size_t)(slash - a->value_at.file) + 1), text);
+	for (int i = 0; i < n; i++)
+		if (!access(place[i], F_OK))
+			return place[i];
+	return place[0];
 }
 
 static void unknown_ref(struct filling *f, const struct arg *a, const char *text, uint32_t kind)

@@ -146,21 +146,25 @@ Test(schema, range_ends)
 	}
 }
 
+/* The config's folder is / here, the file that is read lies in /tmp. */
 Test(schema, paths)
 {
 	char root[] = "/tmp/rein-data-XXXXXX", want[PATH_MAX], line[200];
 	struct instance *i;
 	cr_assert(mkdtemp(root));
-	/* beside the file that the value stands in, which is in /tmp */
 	i = make("regularizers", "r = everything x=1 file=sub/none", NULL);
-	cr_expect_str_eq(((struct everything *)i->self)->file, "/tmp/sub/none");
+	cr_expect_str_eq(((struct everything *)i->self)->file, "//sub/none");
 	instance_destroy(i);
 	/* under REIN_DATA, even where it does not exist yet */
 	i = make("regularizers", "r = everything x=1 file=no/such", root);
 	snprintf(want, sizeof want, "%s/no/such", root);
 	cr_expect_str_eq(((struct everything *)i->self)->file, want);
 	instance_destroy(i);
-	/* but what only lies beside the config is taken from there */
+	/* but what is not there and lies beside the config is taken from there */
+	i = make("regularizers", "r = everything x=1 file=tmp", root);
+	cr_expect_str_eq(((struct everything *)i->self)->file, "//tmp");
+	instance_destroy(i);
+	/* or beside the file that names it */
 	snprintf(line, sizeof line, "r = everything x=1 file=%s", path + strlen("/tmp/"));
 	i = make("regularizers", line, root);
 	cr_expect_str_eq(((struct everything *)i->self)->file, path);
@@ -179,7 +183,7 @@ Test(schema, keys_with_origin)
 		snprintf(seen + strlen(seen), sizeof seen - strlen(seen), "%s=%s@%s;", key, value, origin);
 	snprintf(want, sizeof want,
 	         "x=8/255@%s:2;flag=no@default;mode=fast@default;n=3@default;strict=0.5@default;text=@default;"
-	         "file=/tmp/q@%s:2;ns=1,2@default;xs=@default;attack=@default;on=a,b@%s:2;",
+	         "file=//q@%s:2;ns=1,2@default;xs=@default;attack=@default;on=a,b@%s:2;",
 	         path, path, path);
 	cr_expect_str_eq(seen, want, "%s", seen);
 	instance_destroy(i);
