@@ -104,12 +104,15 @@ static void pick(const struct view *v, void *to, const void *table, const int32_
 static void iota(const struct view *v, int32_t *to, int64_t e0, int64_t n)
 {
 	int64_t inner = v->stride[0], at = e0 / inner % v->dim[0], rest = inner - e0 % inner;
-	for (int64_t i = 0; i < n; i++) {
-		to[i] = (int32_t)at;
-		if (--rest == 0) {
-			rest = inner;
-			at = at + 1 == v->dim[0] ? 0 : at + 1;
-		}
+	while (n > 0) {
+		int64_t run = inner == 1 ? v->dim[0] - at : rest;
+		run = run < n ? run : n;
+		for (int64_t i = 0; i < run; i++)
+			to[i] = (int32_t)(inner == 1 ? at + i : at);
+		to += run;
+		n -= run;
+		at = inner == 1 || at + 1 == v->dim[0] ? 0 : at + 1;
+		rest = inner;
 	}
 }
 
@@ -226,17 +229,17 @@ static void reduce_step(struct chain_task *t, int64_t e0, int64_t n)
 			*(double *)part = join(r, *(double *)part, reduce_strip(c, r, x, n));
 			continue;
 		}
-		for (int64_t at = 0; at < n;) {
-			int64_t col = (e0 + at) % c->cols, run = c->cols - col < n - at ? c->cols - col : n - at;
+		int64_t col = e0 % c->cols, row = e0 / c->cols;
+		for (int64_t at = 0, run; at < n; at += run, col = 0) {
+			run = c->cols - col < n - at ? c->cols - col : n - at;
 			const float *f = (const float *)(const void *)x + at;
 			if (r->kind == REDUCE_ROWS) {
 				c->isa->add_to(run, (float *)part + col, f);
 			} else {
 				reduce_cols(c, r, t->state[k], f, col, run);
 				if (col + run == c->cols)
-					put(r, (e0 + at) / c->cols, t->state[k][r->op == REIN_OP_ARGMAX]);
+					put(r, row++, t->state[k][r->op == REIN_OP_ARGMAX]);
 			}
-			at += run;
 		}
 	}
 }

@@ -35,8 +35,8 @@ extern const struct gemm_isa gemm_plain, gemm_avx2, gemm_avx512;
 /* --- gemm.c ------------------------------------------------------------------------ */
 /* A finished piece of C, numbered from 0 over all matrices: rows r0.., columns c0.. of matrix `batch`; element (i, j) of the
  * piece is block[i * ld + j]. Called once per piece, on any thread, while it is in cache. */
-typedef void gemm_done(void *ctx, int64_t piece, int64_t batch, int64_t r0, int64_t rows, int64_t c0, int64_t cols, float *block,
-                       int64_t ld);
+typedef void gemm_done(void *ctx, int64_t piece, int64_t batch, int64_t r0, int64_t rows, int64_t c0, int64_t cols,
+                       float *block, int64_t ld);
 
 /* C (batch, m, n) = A (batch or 1, m, k) B (batch or 1, k, n). */
 struct gemm {

@@ -112,15 +112,9 @@ static bool visit_sources(struct fuse *f, int32_t g, int32_t a, int32_t b, bool 
 	return true;
 }
 
-/* True if groups a and b can be one: no way from one to the other leads outside of both. */
-static bool joinable(struct fuse *f, int32_t a, int32_t b)
+/* True if no way from one group to the other leads outside of both. */
+static bool no_way_round(struct fuse *f, int32_t a, int32_t b)
 {
-	const struct group *x = &f->group[a], *y = &f->group[b];
-	if (!x->fast || !y->fast || x->count != y->count || x->weight + y->weight > CHAIN_WEIGHT ||
-	    (x->head >= 0 && y->head >= 0) || x->reduces + y->reduces > CHAIN_REDUCE)
-		return false;
-	if ((x->cols && y->cols && x->cols != y->cols) || ((x->head >= 0 || y->head >= 0) && (x->cols || y->cols)))
-		return false;
 	f->round++;
 	f->n_stack = 0;
 	if (!visit_sources(f, a, a, b, true) || !visit_sources(f, b, a, b, true))
@@ -129,6 +123,18 @@ static bool joinable(struct fuse *f, int32_t a, int32_t b)
 		if (!visit_sources(f, f->stack[--f->n_stack], a, b, false))
 			return false;
 	return true;
+}
+
+/* True if groups a and b can be one. */
+static bool joinable(struct fuse *f, int32_t a, int32_t b)
+{
+	const struct group *x = &f->group[a], *y = &f->group[b];
+	if (!x->fast || !y->fast || x->count != y->count || x->weight + y->weight > CHAIN_WEIGHT ||
+	    (x->head >= 0 && y->head >= 0) || x->reduces + y->reduces > CHAIN_REDUCE)
+		return false;
+	if ((x->cols && y->cols && x->cols != y->cols) || ((x->head >= 0 || y->head >= 0) && (x->cols || y->cols)))
+		return false;
+	return no_way_round(f, a, b);
 }
 
 /* --- groups ----------------------------------------------------------------------------- */
@@ -144,6 +150,25 @@ static void join(struct fuse *f, int32_t into, int32_t from)
 	x->cols = x->cols ? x->cols : y->cols;
 	x->head = x->head >= 0 ? x->head : y->head;
 	y->first = -1;
+}
+
+/* Log-softmax and cross-entropy of the same tensor are one kernel. */
+static void pair_rows(struct fuse *f)
+{
+	const struct rein_program *p = f->p;
+	for (int32_t k = 0; k < f->n; k++) {
+		const struct rein_prog_instr *i = &p->instr[k];
+		if (i->op != REIN_OP_CROSS_ENTROPY || !rows_op(p, i) || f->group_of[k] != k)
+			continue;
+		for (int32_t m = 0; m < f->n; m++) {
+			const struct rein_prog_instr *j = &p->instr[m];
+			if (j->op != REIN_OP_LOG_SOFTMAX || !rows_op(p, j) || f->group_of[m] != m || f->next[m] >= 0 ||
+			    j->in[0] != i->in[0] || !no_way_round(f, k, m))
+				continue;
+			join(f, k, m);
+			break;
+		}
+	}
 }
 
 /* A view is read through by its users, without memory, if all of them are elementwise. */
@@ -415,6 +440,7 @@ static rein_status schedule(struct fuse *f, int32_t *number, int64_t *old_worksp
 	find_hidden(f);
 	make_groups(f);
 	grow_groups(f);
+	pair_rows(f);
 	add_edges(f);
 	int32_t n_kernel = order(f, number);
 	find_kept(f);

@@ -15,4 +15,8 @@ bool fuse_product(const struct rein_program *, const struct rein_prog_instr *, s
 bool fuse_measure(const struct cpu *, const struct rein_program *, const struct rein_plan *, int32_t n,
                   const int32_t *instr, struct gemm *, int32_t *head, int64_t *partial_bytes, int64_t *workspace);
 
+/* rows.c: log-softmax and cross-entropy, alone or the two of one tensor. */
+bool rows_op(const struct rein_program *, const struct rein_prog_instr *);
+int rows_compile(struct rein_exec *, int32_t n, const int32_t *instr, struct kernel *out);
+
 #endif

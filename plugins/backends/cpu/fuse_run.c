@@ -148,6 +148,9 @@ int fuse_compile(struct rein_exec *e, int32_t n, const int32_t *instr, struct ke
 	struct gemm g;
 	int32_t head;
 	int64_t partial, workspace;
+	int made = rows_compile(e, n, instr, out);
+	if (made)
+		return made;
 	if (n < 1 || !fuse_measure(e->cpu, p, e->plan, n, instr, &g, &head, &partial, &workspace))
 		return 0;
 	struct fused *f = host->alloc(host, sizeof *f);

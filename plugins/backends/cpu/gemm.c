@@ -17,7 +17,7 @@
 
 #define PIECE_COLS    512
 #define DOTS_K        1024   /* dot products are cut into chunks of at most this */
-#define PARALLEL_WORK 500000 /* products; below, threads cost more than they give */
+#define PARALLEL_WORK 250000 /* products; below, threads cost more than they give */
 
 #ifndef HAVE_AVX2
 #define gemm_avx2 gemm_plain
