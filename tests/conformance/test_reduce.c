@@ -145,12 +145,13 @@ Test(reduce, special_numbers)
 /* The first of ties; NaN ranks above +inf. */
 Test(reduce, argmax)
 {
-	static const double v[] = { 1, 3, 3, 2, NAN, INFINITY, NAN, 0, -INFINITY, -INFINITY, -INFINITY, -INFINITY };
-	struct tensor in = TENSOR(REIN_REAL_T, v, 3, 4),
+	static const double v[] = { 1, 3, 3, 2, NAN, INFINITY, NAN, 0, -INFINITY, -INFINITY, -INFINITY, -INFINITY,
+		                        -4, -3, -2, -5 };
+	struct tensor in = TENSOR(REIN_REAL_T, v, 4, 4),
 				  n = TENSOR(REIN_I32_T, ((const double[]){ -5, 7, 7, 1, 0, 9 }), 3, 2);
 	op_now = REIN_OP_ARGMAX, axes_now = 2, flags_now = 0;
 	expect(&(struct expected){
-		.what = "argmax", .record = record, .n_in = 1, .in = &in, .n_out = 1, .want = { (double[]){ 1, 0, 0 } } });
+		.what = "argmax", .record = record, .n_in = 1, .in = &in, .n_out = 1, .want = { (double[]){ 1, 0, 0, 2 } } });
 	axes_now = 1, flags_now = REIN_KEEP;
 	expect(&(struct expected){ .what = "argmax down",
 	                           .record = record,

@@ -162,7 +162,7 @@ static double reduce_strip(const struct chain *c, const struct reduce *r, const 
 	return total;
 }
 
-static double neutral(const struct reduce *r) { return r->op == REIN_OP_AMAX ? -(double)INFINITY : 0; }
+static double neutral(const struct reduce *r) { return r->op == REIN_OP_SUM ? 0 : -(double)INFINITY; }
 static double join(const struct reduce *r, double a, double b) { return r->op == REIN_OP_AMAX ? larger(a, b) : a + b; }
 
 static int64_t partial_size(const struct reduce *r, int64_t cols)
