@@ -112,7 +112,7 @@ static void split_columns(const struct experiment *e, struct column *list, int *
 				known |= !strcmp(list[j].metric, name);
 			if (known)
 				continue;
-			snprintf(title, sizeof title, "%.*s %s", (int)(dot - name), name, loss ? "loss" : "acc %");
+			snprintf(title, sizeof title, "%.*s %s", (int)(dot - name), name, loss ? "loss" : "%");
 			add(e, list, n, title, loss ? 4 : 1, accuracy, of_last, name);
 		}
 	}
@@ -131,11 +131,11 @@ static int columns(const struct experiment *e, struct column *list)
 	int n = 0;
 	struct column acc = { .of = of_last, .metric = "val.accuracy" };
 
-	add(e, list, &n, "val acc %", 1, true, of_last, "val.accuracy");
+	add(e, list, &n, "val %", 1, true, of_last, "val.accuracy");
 	add(e, list, &n, "best %", 1, true, of_highest, "val.accuracy");
 	add(e, list, &n, "at epoch", 0, false, of_highest_epoch, "val.accuracy");
-	add(e, list, &n, "train acc %", 1, true, of_last, "train.accuracy");
-	add(e, list, &n, "100 % at", 0, false, of_memorized, "");
+	add(e, list, &n, "train %", 1, true, of_last, "train.accuracy");
+	add(e, list, &n, "100% at", 0, false, of_memorized, "");
 	add(e, list, &n, "train loss", 4, false, of_last, "train.loss");
 	add(e, list, &n, "val loss", 4, false, of_last, "val.loss");
 	if (!any_has(e, &acc)) {
@@ -197,7 +197,9 @@ static void notes(const struct experiment *e, struct tables *t, const struct col
 		gap |= list[i].of == of_gap;
 	}
 	if (memorized)
-		table_note(t, "100 %% at: first epoch with a training accuracy of 100 %% (mean of the seeds that reach it)");
+		table_note(
+			t,
+			"%%: accuracy; 100%% at: first epoch with a training accuracy of 100 %%, mean of the seeds that reach it");
 	if (best)
 		table_note(t, "best: the highest of all epochs, chosen by looking: optimistic as an estimate");
 	if (gap)

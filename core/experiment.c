@@ -213,6 +213,10 @@ void experiment_destroy(struct experiment *e)
 		backend_close(e->backend[i]);
 	if (e->lock >= 0)
 		close(e->lock);
+	for (int64_t i = 0; i < e->n_class_name; i++)
+		free(e->class_name[i]);
+	free(e->class_name);
+	free(e->truth);
 	free(e->x);
 	free(e->y);
 	free(e->run);
@@ -246,7 +250,7 @@ struct instance *experiment_instance(const struct variant *v, struct trainer *t,
 	return NULL;
 }
 
-/* Loggers and reports, which no program needs. */
+/* Reports, which outlive the trainers, and loggers where the trainer has none. */
 static void make_own(struct experiment *e, struct variant *v, struct trainer *t)
 {
 	static const char *const names[] = { "loggers", "reports" };
@@ -256,7 +260,7 @@ static void make_own(struct experiment *e, struct variant *v, struct trainer *t)
 	for (int k = 0; k < 2; k++) {
 		const struct section *s = config_section(v->config, names[k]);
 		for (int i = 0; s && i < s->n_spec; i++) {
-			if (experiment_instance(v, t, s->spec[i]))
+			if (experiment_instance(v, kinds[k] == REIN_LOGGER ? t : NULL, s->spec[i]))
 				continue;
 			struct instance *made = instance_create(e->s->registry, kinds[k], s->spec[i], &env, NULL, NULL, e->s->diag);
 			if (!made)

@@ -71,6 +71,9 @@ struct experiment {
 	bool wants_reports;
 	/* training split as the first run saw it, for reports */
 	struct rein_dataset_info info;
+	char **class_name;
+	int64_t n_class_name;
+	double *truth;
 	float *x, *y;
 	int64_t n, n_feature, n_target;
 };

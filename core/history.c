@@ -117,6 +117,20 @@ double history_reaches(const struct history *h, const char *name, double level)
 	return NAN;
 }
 
+/* cJSON takes a text that reads back as nearly the same number; here it is the same. */
+static void add_number(cJSON *o, const char *key, double v)
+{
+	char text[40];
+	if (!isfinite(v)) {
+		cJSON_AddNullToObject(o, key);
+		return;
+	}
+	snprintf(text, sizeof text, "%.15g", v);
+	if (strtod(text, NULL) != v)
+		snprintf(text, sizeof text, "%.17g", v);
+	cJSON_AddRawToObject(o, key, text);
+}
+
 char *history_line(const char *stage, const char *type, int64_t epoch, int64_t epochs, uint64_t n,
                    const struct rein_number *number)
 {
@@ -126,7 +140,7 @@ char *history_line(const char *stage, const char *type, int64_t epoch, int64_t e
 	cJSON_AddNumberToObject(o, "epoch", (double)epoch);
 	cJSON_AddNumberToObject(o, "epochs", (double)epochs);
 	for (uint64_t i = 0; i < n; i++)
-		cJSON_AddNumberToObject(o, number[i].name, number[i].value); /* NaN is written as null */
+		add_number(o, number[i].name, number[i].value);
 	char *line = cJSON_PrintUnformatted(o);
 	cJSON_Delete(o);
 	return line;
@@ -202,17 +216,9 @@ bool history_read(struct history *h, const char *path, char *why, size_t size)
 	return good;
 }
 
-bool history_cut(struct history *h, const char *path, const char *stage, int64_t epoch, char *why, size_t size)
+bool history_cut(struct history *h, const char *path, int keep, char *why, size_t size)
 {
-	int keep = h->n;
-	while (keep > 0 && (strcmp(h->row[keep - 1].stage, stage) || h->row[keep - 1].epoch != epoch))
-		keep--;
-	if (!keep) {
-		snprintf(why, size, "'%s' has no line for the checkpoint's stage %s, epoch %lld", path, stage,
-		         (long long)epoch);
-		return false;
-	}
-	if (truncate(path, h->row[keep - 1].end)) {
+	if (truncate(path, keep ? h->row[keep - 1].end : 0)) {
 		snprintf(why, size, "cannot cut '%s': %s", path, strerror(errno));
 		return false;
 	}
@@ -228,14 +234,14 @@ char *facts_text(const struct run_facts *f)
 	char hash[32];
 	snprintf(hash, sizeof hash, "%016llx", (unsigned long long)f->train_data);
 	cJSON_AddTrueToObject(o, "finished");
-	cJSON_AddNumberToObject(o, "ended", f->ended);
-	cJSON_AddNumberToObject(o, "seconds", f->seconds);
+	add_number(o, "ended", f->ended);
+	add_number(o, "seconds", f->seconds);
 	cJSON_AddNumberToObject(o, "epochs", (double)f->epochs);
 	cJSON_AddNumberToObject(o, "epochs_set", (double)f->epochs_set);
 	cJSON_AddNumberToObject(o, "parameters", (double)f->parameters);
 	cJSON_AddNumberToObject(o, "train_samples", (double)f->train_samples);
 	cJSON_AddStringToObject(o, "train_data", hash);
-	cJSON_AddNumberToObject(o, "lr", f->lr);
+	add_number(o, "lr", f->lr);
 	char *text = cJSON_Print(o);
 	cJSON_Delete(o);
 	return text;

@@ -36,9 +36,8 @@ char *history_line(const char *stage, const char *type, int64_t epoch, int64_t e
                    const struct rein_number *);
 /* Reads a file; a last line that was cut off is left out. false with the reason. */
 bool history_read(struct history *, const char *path, char *why, size_t size);
-/* Drops what came after that piece of work from *h and the file. false: it is not in there,
- * or the file cannot be cut. */
-bool history_cut(struct history *, const char *path, const char *stage, int64_t epoch, char *why, size_t size);
+/* Drops all rows from number `keep` on from *h and the file. false: the file cannot be cut. */
+bool history_cut(struct history *, const char *path, int keep, char *why, size_t size);
 
 /* What tables need of a run besides its numbers. */
 struct run_facts {

@@ -69,19 +69,30 @@ static bool checkpoint(struct running *g)
 	return save(g, FILE_CHECKPOINT, trainer_save);
 }
 
+/* Rows up to the last piece of work: a checkpoint may be older than the last rows. */
+static int rows_before(const struct history *h, const struct trainer *t)
+{
+	int keep = 0, at = trainer_stage(t);
+	while (keep < h->n) {
+		const struct history_row *row = &h->row[keep];
+		const char *type;
+		int stage = 0;
+		while (stage < trainer_stages(t) && strcmp(trainer_stage_name(t, stage, &type), row->stage))
+			stage++;
+		if (stage > at || (stage == at && row->epoch > trainer_epoch(t)))
+			break;
+		keep++;
+	}
+	return keep;
+}
+
 /* Checkpoint and numbers as they were when it was written. */
 static bool take_up(struct running *g)
 {
 	struct run *r = g->r;
 	char *metrics = path_join(r->folder.work, FILE_METRICS);
-	bool good = save(g, FILE_CHECKPOINT, trainer_load) && history_read(&r->history, metrics, g->why, sizeof g->why);
-	int at = good ? trainer_stage(g->t) : -1;
-
-	if (at >= 0)
-		good = history_cut(&r->history, metrics, trainer_stage_name(g->t, at, &(const char *){ NULL }),
-		                   trainer_epoch(g->t), g->why, sizeof g->why);
-	else if (good)
-		good = !truncate(metrics, 0);
+	bool good = save(g, FILE_CHECKPOINT, trainer_load) && history_read(&r->history, metrics, g->why, sizeof g->why) &&
+	            history_cut(&r->history, metrics, rows_before(&r->history, g->t), g->why, sizeof g->why);
 	free(metrics);
 	return good;
 }
@@ -231,13 +242,30 @@ static void keep_params(struct run *r, struct trainer *t, bool track)
 	}
 }
 
+/* Names and truth belong to the dataset, which goes with its trainer. */
+static void keep_info(struct experiment *e, const struct rein_dataset_info *info)
+{
+	e->info = *info;
+	if (info->class_names && info->classes > 0) {
+		e->class_name = tool_alloc((size_t)info->classes * sizeof *e->class_name);
+		e->n_class_name = info->classes;
+		for (int64_t i = 0; i < info->classes; i++)
+			e->class_name[i] = tool_strdup(info->class_names[i]);
+		e->info.class_names = (const char *const *)e->class_name;
+	}
+	if (info->truth && info->n_truth) {
+		e->truth = tool_alloc(info->n_truth * sizeof *e->truth);
+		e->info.truth = memcpy(e->truth, info->truth, info->n_truth * sizeof *e->truth);
+	}
+}
+
 /* The training split as floats, once per experiment. */
 static void keep_data(struct experiment *e, struct trainer *t)
 {
 	const struct split *s = data_split(trainer_data(t), "train");
 	if (!s || e->x)
 		return;
-	e->info = s->info;
+	keep_info(e, &s->info);
 	e->n = s->n;
 	e->n_feature = s->elements;
 	e->n_target = s->info.target == REIN_TARGET_CLASS ? 1 : s->info.target_dim;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * progress.c: the logger that shows a run on the standard output: on a terminal one line that
- * is painted over, in a pipe about twenty lines per stage, evenly chosen, always the last.
+ * is painted over, in a pipe about twenty lines per run, evenly chosen, always the last.
  */
 #include "progress.h"
 
@@ -15,7 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PLAIN_LINES   20
+#define PLAIN_LINES   20 /* per run; of experiments with many runs: */
+#define MANY_RUNS     4
+#define MANY_LINES    5
 #define PAINT_SECONDS 0.1
 
 static double now_seconds(void)
@@ -193,10 +195,11 @@ static void live_line(struct live *l, const char *line)
 
 static bool plain_turn(struct live *l, int64_t epoch, int64_t epochs)
 {
-	if (epoch == epochs || epochs <= PLAIN_LINES)
+	int lines = l->progress->runs > MANY_RUNS ? MANY_LINES : PLAIN_LINES;
+	if (epoch == epochs || epochs <= lines)
 		return true;
 	/* A row may stand for several epochs: has a border been passed since the last line? */
-	return epoch * PLAIN_LINES / epochs > l->printed * PLAIN_LINES / epochs;
+	return epoch * lines / epochs > l->printed * lines / epochs;
 }
 
 static void show_plain(struct live *l, const char *line)

@@ -88,9 +88,11 @@ static void write_run(FILE *out, const struct resolved *r)
 
 	fputs("\n[run]\n", out);
 	for (int i = 0; i < n; i++) {
-		const struct spec *spec = config_spec(r->config, "run", !strcmp(s[i].key, "seed") ? "seeds" : s[i].key);
-		if (!spec)
-			spec = config_spec(r->config, "run", s[i].key);
+		const struct spec *spec = config_spec(r->config, "run", s[i].key), *seeds = NULL;
+		if (!strcmp(s[i].key, "seed"))
+			seeds = config_spec(r->config, "run", "seeds");
+		if (seeds && (!spec || (seeds->at.file && !strcmp(seeds->at.file, "command line"))))
+			spec = seeds;
 		fprintf(out, "%s = ", s[i].key);
 		fputs(s[i].text ? s[i].text : s[i].value, out);
 		fputs("  ; ", out);

@@ -10,13 +10,17 @@
 #include <string.h>
 #include <unistd.h>
 
+static _Noreturn void no_memory(size_t bytes)
+{
+	fprintf(stderr, "rein: out of memory (%zu bytes)\n", bytes);
+	exit(EXIT_FAILED);
+}
+
 void *tool_alloc(size_t bytes)
 {
 	void *p = calloc(1, bytes ? bytes : 1);
-	if (!p) {
-		fprintf(stderr, "rein: out of memory (%zu bytes)\n", bytes);
-		exit(EXIT_FAILED);
-	}
+	if (!p)
+		no_memory(bytes);
 	return p;
 }
 
@@ -28,14 +32,13 @@ char *tool_strdup(const char *s)
 
 char *tool_printf(const char *format, ...)
 {
-	va_list ap, again;
+	va_list ap;
+	char *s;
 	va_start(ap, format);
-	va_copy(again, ap);
-	int n = vsnprintf(NULL, 0, format, ap);
-	char *s = tool_alloc((size_t)n + 1);
-	vsnprintf(s, (size_t)n + 1, format, again);
-	va_end(again);
+	int n = vasprintf(&s, format, ap);
 	va_end(ap);
+	if (n < 0)
+		no_memory(strlen(format));
 	return s;
 }
 

@@ -203,12 +203,15 @@ static const struct {
 };
 #define N_ROW ((int)(sizeof rows / sizeof rows[0]))
 
+static bool said(const struct arg *a) { return a->at.file && !strcmp(a->at.file, "command line"); }
+
 struct settings *settings_read_all(const struct config *c, struct diag *d)
 {
 	struct settings *s = tool_alloc(sizeof *s);
 	const char *names[N_ROW + 1] = { NULL };
-	bool one = config_setting(c, "run", "seed") != NULL;
-	const struct arg *many = config_setting(c, "run", "seeds");
+	const struct arg *one = config_setting(c, "run", "seed"), *many = config_setting(c, "run", "seeds");
+	/* what is said on the command line outdoes the file */
+	bool one_said = one && said(one), many_said = many && said(many), both = one && many && one_said == many_said;
 
 	s->config = 1;
 	s->epochs = 1;
@@ -222,12 +225,13 @@ struct settings *settings_read_all(const struct config *c, struct diag *d)
 	s->eval_batch = 1000;
 	s->checkpoint_seconds = 60;
 	s->out = "runs";
-	if (one && many)
+	if (both)
 		diag_error(d, &many->at, "[run] has both seed and seeds; one of them is enough");
 	for (int i = 0; i < N_ROW; i++) {
 		struct reader r = { s, c, config_setting(c, "run", rows[i].key), d, rows[i].key };
 		names[i] = rows[i].key;
-		if (r.arg)
+		bool outdone = one && many && ((r.arg == one && many_said) || (r.arg == many && one_said));
+		if (r.arg && !outdone)
 			rows[i].read(&r);
 	}
 	config_unknown_settings(c, "run", names, d);

@@ -165,7 +165,9 @@ void table_stat(struct tables *s, int n, const double *value, int digits)
 	c->sd = c->n > 1 ? sqrt(square / (c->n - 1)) : NAN;
 	c->text = number_text(c->number, digits);
 	if (c->n > 1) {
-		char *mean = c->text, *sd = number_text(c->sd, digits);
+		/* a spread too small to see beside the mean is 0.0, unless the mean itself is as small */
+		bool tiny = strchr(c->text, 'e') != NULL;
+		char *mean = c->text, *sd = tiny ? number_text(c->sd, digits) : tool_printf("%.*f", digits, c->sd);
 		c->text = tool_printf("%s ± %s", mean, sd);
 		free(mean);
 		free(sd);

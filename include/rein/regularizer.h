@@ -13,8 +13,7 @@
 #include "host.h"
 #include "math.h"
 
-/* Events, recorded as programs of their own. t->epoch is the number, from 0, of the epoch
- * that begins or ends. */
+/* Events, recorded as programs of their own. */
 #define REIN_EPOCH_BEGIN 0u
 #define REIN_EPOCH_END   1u
 #define REIN_STAGE_BEGIN 2u

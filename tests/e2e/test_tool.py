@@ -1,0 +1,529 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Drives build/rein as a user does: runs, interruptions, full disks, misspelled words.
+
+    tests/e2e/test_tool.py build/rein [name ...]
+
+Each function test_* is one case and gets an empty folder. The configs are beside this file.
+A new case is a new function.
+"""
+import json
+import os
+import pty
+import random
+import re
+import resource
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REIN = os.path.abspath(sys.argv[1])
+SMALL = os.path.join(HERE, "small.ini")
+ONE = os.path.join(HERE, "one.ini")
+COMMANDS = ["run", "validate", "summary", "inspect", "evaluate", "doctor"]
+NO_VARIANTS = ["--variant", "plain", "run.seed=1"]
+
+
+def clean_env(**more):
+    env = {k: v for k, v in os.environ.items() if k not in ("REIN_DATA", "NO_COLOR")}
+    env.update(more)
+    return env
+
+
+def rein(*words, cwd, code=0, limit=None, **more):
+    """Runs to the end; (stdout, stderr). The exit code must be the expected one."""
+    def before():
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    p = subprocess.run([REIN, *words], cwd=cwd, env=clean_env(**more), capture_output=True, text=True, timeout=120,
+                       preexec_fn=before)
+    assert p.returncode == code, f"rein {' '.join(words)}: exit code {p.returncode}, expected {code}\n{p.stdout}{p.stderr}"
+    return p.stdout, p.stderr
+
+
+def read(*parts):
+    with open(os.path.join(*parts), "rb") as f:
+        return f.read()
+
+
+def rows(*parts):
+    return [json.loads(line) for line in read(*parts).splitlines()]
+
+
+def numbers(row):
+    """A row of metrics.jsonl less what depends on the clock."""
+    return {k: v for k, v in row.items() if k != "samples_per_s"}
+
+
+def tensors(*parts):
+    data = read(*parts)
+    n = struct.unpack("<Q", data[:8])[0]
+    head = json.loads(data[8:8 + n])
+    head.pop("__metadata__", None)
+    return head
+
+
+def write(folder, name, text):
+    path = os.path.join(folder, name)
+    with open(path, "w") as f:
+        f.write(text)
+    return path
+
+
+def tree(folder):
+    return sorted(os.path.relpath(os.path.join(d, f), folder) for d, _, fs in os.walk(folder) for f in fs)
+
+
+# --- words ---------------------------------------------------------------------------------
+
+
+def test_help(tmp):
+    out, _ = rein("--help", cwd=tmp)
+    for c in COMMANDS:
+        assert c in out
+        text, _ = rein(c, "--help", cwd=tmp)
+        assert text.startswith(f"Usage: rein {c}") and "Examples:" in text, text
+    assert re.match(r"rein \d+\.\d+\.\d+ \(ABI \d+\.\d+\)\n$", rein("--version", cwd=tmp)[0])
+
+
+def test_wrong_usage(tmp):
+    assert "did you mean 'run'" in rein("rum", cwd=tmp, code=2)[1]
+    assert "did you mean '--resume'" in rein("run", ONE, "--resum_", cwd=tmp, code=2)[1]
+    assert "needs a value" in rein("run", ONE, "--out", cwd=tmp, code=2)[1]
+    assert "which config" in rein("run", cwd=tmp, code=2)[1]
+    assert "not an override" in rein("run", ONE, "epochs", cwd=tmp, code=2)[1]
+    assert "did you mean 'plain'" in rein("run", SMALL, "--variant", "plian", cwd=tmp, code=2)[1]
+    assert "no variants" in rein("run", write(tmp, "x.ini", "[run]\nconfig = 1\n"), "--variant", "a", cwd=tmp, code=2)[1]
+    assert "no/such.ini" in rein("run", "no/such.ini", cwd=tmp, code=2)[1]
+    assert tree(tmp) == ["x.ini"]
+
+
+def test_misspelled_key(tmp):
+    text = read(SMALL).decode().replace("fc1 = linear units=24", "fc1 = linear unit=24")
+    path = write(tmp, "x.ini", text)
+    out, err = rein("run", path, cwd=tmp, code=2)
+    lines = err.splitlines()
+    number = text[:text.index("fc1 =")].count("\n") + 1
+    at = next(i for i, line in enumerate(lines) if line.startswith(f"{path}:{number}: [network] "))
+    assert lines[at].endswith("fc1 = linear unit=24")
+    assert lines[at + 1].index("^") == lines[at].index("unit=24")
+    assert "^~~~ unknown key 'unit' of layer 'linear'; did you mean 'units'?" in lines[at + 1]
+    assert "nothing was run" in lines[-1] and tree(tmp) == ["x.ini"]
+
+
+def test_misspelled_setting(tmp):
+    path = write(tmp, "x.ini", read(SMALL).decode().replace("epochs = 40", "epoch = 40").replace("= 32", "= 0"))
+    err = rein("validate", path, cwd=tmp, code=2)[1]
+    assert re.search(r"x.ini:\d+: \[run\] epoch = 40\n *\^.*did you mean 'epochs'", err), err
+    assert re.search(r"x.ini:\d+: \[run\] batch = 0\n", err) and "expected a number of samples" in err, err
+    assert "2 errors" in err
+
+
+def test_settings(tmp):
+    def says(word, text):
+        assert text in rein("validate", ONE, word, cwd=tmp, code=2)[1], word
+    says("run.seed=x", "expected an integer")
+    says("run.rng=dice", "philox or torch")
+    says("run.shuffle=maybe", "yes or no")
+    says("run.evaluate=test", "val or train,val")
+    says("run.config=2", "only version")
+    says("run.backend=cupid", "cupid")
+    says("run.checkpoint_seconds=soon", "never")
+    for seeds in ("3..1", "1,1", "1..999999", "a", "-1"):
+        path = write(tmp, "x.ini", read(SMALL).decode().replace("seeds = 1,2", f"seeds = {seeds}"))
+        assert "different seeds" in rein("validate", path, cwd=tmp, code=2)[1], seeds
+    path = write(tmp, "x.ini", read(SMALL).decode().replace("seeds = 1,2", "seeds = 1..3,7\nseed = 4"))
+    assert "both seed and seeds" in rein("validate", path, cwd=tmp, code=2)[1]
+    assert "4 runs" in rein("validate", path, "run.seeds=1..3,7", "--variant", "l1", cwd=tmp)[0]
+
+
+def test_refused_plugin(tmp):
+    plugins = os.path.join(tmp, "plugins")
+    os.mkdir(plugins)
+    write(plugins, "mine.so", "this is not a shared object")
+    path = write(tmp, "x.ini", read(SMALL).decode().replace("lasso = l1", "lasso = mine"))
+    err = rein("run", path, "--variant", "l1", "--plugin-dir", plugins, cwd=tmp, code=3)[1]
+    assert "mine" in err and "mine.so" in err, err
+    path = write(tmp, "x.ini", read(SMALL).decode().replace("lasso = l1", "lasso = l11"))
+    err = rein("run", path, "--variant", "l1", cwd=tmp, code=2)[1]
+    assert "unknown regularizer 'l11'" in err and "did you mean" in err, err
+
+
+# --- runs ----------------------------------------------------------------------------------
+
+
+def test_same_bytes(tmp):
+    for out, words in (("a", []), ("b", []), ("c", ["--threads", "2"])):
+        rein("run", ONE, *NO_VARIANTS, "--out", out, *words, cwd=tmp)
+    a = read(tmp, "a/one/plain/model.safetensors")
+    assert a == read(tmp, "b/one/plain/model.safetensors"), "two runs differ"
+    assert a == read(tmp, "c/one/plain/model.safetensors"), "1 and 2 threads differ"
+    first = [numbers(r) for r in rows(tmp, "a/one/plain/metrics.jsonl")]
+    assert first == [numbers(r) for r in rows(tmp, "c/one/plain/metrics.jsonl")]
+    rein("run", ONE, "--variant", "plain", "run.seed=2", "--out", "d", cwd=tmp)
+    assert a != read(tmp, "d/one/plain/model.safetensors"), "another seed, the same weights"
+
+
+def test_overrides(tmp):
+    rein("run", ONE, "--variant", "plain", "network.fc1.units=7", "run.epochs=2", cwd=tmp)
+    t = tensors(tmp, "runs/one/plain/model.safetensors")
+    assert t["fc1.weight"]["shape"] == [7, 2] and t["out.weight"]["shape"] == [2, 7], t
+    train = [r for r in rows(tmp, "runs/one/plain/metrics.jsonl") if r["type"] == "train"]
+    assert [r["epoch"] for r in train] == [1, 2]
+    resolved = read(tmp, "runs/one/plain/resolved.ini").decode()
+    assert re.search(r"^epochs = 2 +; command line", resolved, re.M), resolved
+    assert re.search(r"^; .*command line.*: units.*\nfc1 = linear .*units=7", resolved, re.M), resolved
+
+
+def test_metrics(tmp):
+    rein("run", ONE, "--variant", "l1", "run.epochs=3", cwd=tmp)
+    line = rows(tmp, "runs/one/l1/metrics.jsonl")[0]
+    for key in ("stage", "epoch", "epochs", "train.loss", "train.accuracy", "val.loss", "val.accuracy", "lr", "norm",
+                "lasso.penalty", "norm.fc1.weight", "gradient_norm", "gradient_norm.fc1.weight", "samples_per_s"):
+        assert key in line, f"{key} is missing: {sorted(line)}"
+
+
+def test_resolved_repeats(tmp):
+    rein("run", ONE, "--variant", "l1", cwd=tmp)
+    shutil.copy(os.path.join(tmp, "runs/one/l1/resolved.ini"), os.path.join(tmp, "again.ini"))
+    rein("run", "again.ini", cwd=tmp)
+    assert read(tmp, "runs/one/l1/model.safetensors") == read(tmp, "runs/again/main/model.safetensors")
+    strip = lambda b: [line.split("  ;")[0] for line in b.decode().splitlines() if line[:1] != ";"]
+    assert strip(read(tmp, "runs/one/l1/resolved.ini")) == strip(read(tmp, "runs/again/main/resolved.ini"))
+
+
+def test_variants_and_seeds(tmp):
+    out, _ = rein("run", SMALL, cwd=tmp)
+    folders = sorted({os.path.dirname(f) for f in tree(os.path.join(tmp, "runs/small"))} - {""})
+    assert folders == ["l1/seed-1", "l1/seed-2", "plain/seed-1", "plain/seed-2"], folders
+    for f in folders:
+        assert os.path.exists(os.path.join(tmp, "runs/small", f, "finished.json"))
+    table = json.loads(read(tmp, "runs/small/tables.json"))[0]
+    assert [r[0] for r in table["rows"]] == ["plain", "l1"]
+    norm = table["columns"].index("norm")
+    finals = [rows(tmp, "runs/small/plain", s, "metrics.jsonl") for s in ("seed-1", "seed-2")]
+    values = [[r["norm"] for r in f if "norm" in r][-1] for f in finals]
+    cell = table["rows"][0][norm]
+    mean = sum(values) / 2
+    assert abs(cell["mean"] - mean) < 1e-12 and abs(cell["sd"] - abs(values[0] - values[1]) / 2 ** .5) < 1e-9
+    assert table["rows"][1][norm]["mean"] < cell["mean"], "l1 must shrink the norm"
+    assert "±" in out and out.endswith(read(tmp, "runs/small/tables.txt").decode())
+    assert max(len(line) for line in out.splitlines()) <= 100, out
+    # the same initial weights and batches: only the penalty differs
+    a, b = (rows(tmp, "runs/small", v, "seed-1/metrics.jsonl")[0] for v in ("plain", "l1"))
+    assert abs(a["train.loss"] - b["train.loss"]) < 0.5
+
+
+def test_unfair_comparison(tmp):
+    path = write(tmp, "x.ini", read(SMALL).decode() + "\n[variant few]\ndata.train.take = 50\n"
+                 "[variant wide]\nnetwork.fc1.units = 48\n[variant short]\nrun.epochs = 3\n")
+    out, _ = rein("run", path, "run.seed=1", "run.epochs=4", cwd=tmp)
+    assert "warning: plain (200 samples) and few (50) do not train on the same data" in out, out
+    assert re.search(r"warning: plain has \d+ parameters, wide has \d+", out), out
+    out, _ = rein("run", path, "run.seed=1", "--variant", "few", cwd=tmp)
+    assert "warning" not in out
+
+
+def test_replaces_only_when_complete(tmp):
+    rein("run", ONE, "--variant", "plain", cwd=tmp)
+    run = os.path.join(tmp, "runs/one/plain")
+    before = read(run, "model.safetensors")
+    write(run, "notes.txt", "mine")
+    rein("run", ONE, "--variant", "plain", "network.fc1.units=x", cwd=tmp, code=2)
+    rein("run", ONE, "--variant", "plain", "optimizer.adam=sgd lr=1e6", cwd=tmp, code=1)
+    assert read(run, "model.safetensors") == before
+    rein("run", ONE, "--variant", "plain", "run.epochs=3", cwd=tmp)
+    assert read(run, "model.safetensors") != before and read(run, "notes.txt") == b"mine"
+    assert not os.path.exists(run + ".unfinished")
+
+
+def test_nan(tmp):
+    path = write(tmp, "x.ini", read(SMALL).decode().replace("adam = adam lr=0.01", "sgd = sgd lr=1e6"))
+    out, err = rein("run", path, *NO_VARIANTS, cwd=tmp, code=1)
+    assert re.search(r"not finite|NaN|nan|infinite", err) and re.search(r"\b(fc1|out|act1|drop)\b", err), err
+    assert os.path.exists(os.path.join(tmp, "runs/x/plain.unfinished/resolved.ini"))
+    assert not os.path.exists(os.path.join(tmp, "runs/x/plain"))
+
+
+def test_failing_variant_keeps_others(tmp):
+    path = write(tmp, "x.ini", read(SMALL).decode() + "\n[variant wild]\noptimizer.adam = sgd lr=1e6\n")
+    out, err = rein("run", path, "run.seed=1", "run.epochs=4", cwd=tmp, code=1)
+    assert "1 of 3 runs failed" in err and "wild seed 1 did not finish" in out, out + err
+    assert [r[0] for r in json.loads(read(tmp, "runs/x/tables.json"))[0]["rows"]] == ["plain", "l1"]
+
+
+# --- interruptions -------------------------------------------------------------------------
+
+LONG = [ONE, "--variant", "l1", "run.epochs=2000", "run.checkpoint_seconds=0.04"]
+
+
+def whole(tmp):
+    rein("run", *LONG, "--out", "whole", cwd=tmp)
+    return read(tmp, "whole/one/l1/model.safetensors"), rows(tmp, "whole/one/l1/metrics.jsonl")
+
+
+def test_killed_and_resumed(tmp):
+    seed = int(os.environ.get("E2E_SEED", time.time_ns() % 1000000))
+    print(f"    (E2E_SEED={seed})", end="")
+    rng = random.Random(seed)
+    model, metrics = whole(tmp)
+    work = os.path.join(tmp, "runs/one/l1.unfinished/metrics.jsonl")
+    landed = 0
+    for _ in range(5):
+        p = subprocess.Popen([REIN, "run", *LONG, "--resume", "-q"], cwd=tmp, env=clean_env(), stdout=subprocess.DEVNULL)
+        had = len(read(work)) if os.path.exists(work) else 0
+        end = time.monotonic() + 20
+        while p.poll() is None and time.monotonic() < end and (not os.path.exists(work) or len(read(work)) <= had):
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.05))
+        p.kill()
+        landed += p.wait() == -signal.SIGKILL and os.path.exists(work)
+    assert landed, "no kill hit a run under way"
+    rein("run", *LONG, "--resume", cwd=tmp)
+    assert read(tmp, "runs/one/l1/model.safetensors") == model
+    assert [numbers(r) for r in rows(tmp, "runs/one/l1/metrics.jsonl")] == [numbers(r) for r in metrics]
+    assert not os.path.exists(os.path.join(tmp, "runs/one/l1.unfinished"))
+
+
+def test_old_checkpoint(tmp):
+    """Numbers written after the last checkpoint are cut off, and written again."""
+    model, metrics = whole(tmp)
+    work = os.path.join(tmp, "runs/one/l1.unfinished")
+    p = subprocess.Popen([REIN, "run", *LONG, "-q"], cwd=tmp, env=clean_env(), stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE)
+    while not os.path.exists(os.path.join(work, "checkpoint.safetensors")):
+        time.sleep(0.001)
+    try:
+        old = read(work, "checkpoint.safetensors")
+    finally:
+        p.send_signal(signal.SIGINT)
+        p.stderr.read()
+    if p.wait() == 0:
+        return  # too fast a machine: nothing was interrupted
+    with open(os.path.join(work, "checkpoint.safetensors"), "wb") as f:
+        f.write(old)
+    with open(os.path.join(work, "metrics.jsonl"), "ab") as f:
+        f.write(b'{"stage":"train","epo')  # as a power cut leaves it
+    rein("run", *LONG, "--resume", cwd=tmp)
+    assert read(tmp, "runs/one/l1/model.safetensors") == model
+    assert [numbers(r) for r in rows(tmp, "runs/one/l1/metrics.jsonl")] == [numbers(r) for r in metrics]
+
+
+def test_interrupt(tmp):
+    words = [ONE, "--variant", "l1", "run.epochs=1000000"]
+    p = subprocess.Popen([REIN, "run", *words], cwd=tmp, env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         text=True)
+    assert "training" in p.stdout.readline()
+    time.sleep(0.05)
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=30)
+    assert p.returncode == 1 and "--resume" in err and "to go on" in err, err
+    command = err.strip().splitlines()[-1].split()
+    assert command[:2] == ["rein", "run"] and command[-1] == "--resume" and words[0] in command, command
+    work = os.path.join(tmp, "runs/one/l1.unfinished")
+    assert os.path.exists(os.path.join(work, "checkpoint.safetensors"))
+    done = rows(work, "metrics.jsonl")[-1]["epoch"]
+    p = subprocess.Popen([REIN, *command[1:]], cwd=tmp, env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    p.stdout.readline()
+    time.sleep(0.1)
+    p.terminate()
+    assert p.wait() == 1
+    epochs = [r["epoch"] for r in rows(work, "metrics.jsonl")]
+    assert epochs == list(range(1, len(epochs) + 1)) and epochs[-1] >= done
+
+
+def test_resume_finished(tmp):
+    rein("run", SMALL, "run.epochs=3", cwd=tmp)
+    models = {f: read(tmp, f) for f in tree(tmp) if f.endswith("model.safetensors")}
+    stamp = {f: os.stat(os.path.join(tmp, f)).st_mtime_ns for f in models}
+    table = json.loads(read(tmp, "runs/small/tables.json"))[0]
+    shutil.rmtree(os.path.join(tmp, "runs/small/l1/seed-2"))
+    out, _ = rein("run", SMALL, "run.epochs=3", "--resume", cwd=tmp)
+    assert out.count("finished earlier") == 3
+    for f in models:
+        assert read(tmp, f) == models[f]
+        assert (os.stat(os.path.join(tmp, f)).st_mtime_ns == stamp[f]) == ("l1/seed-2" not in f)
+    again = json.loads(read(tmp, "runs/small/tables.json"))[0]
+    speed = table["columns"].index("samples/s")
+    for a, b in zip(again["rows"], table["rows"]):
+        assert a[:speed] + a[speed + 1:] == b[:speed] + b[speed + 1:]
+    err = rein("run", SMALL, "run.epochs=4", "--resume", cwd=tmp, code=2)[1]
+    assert "then: epochs = 3" in err and "now:  epochs = 4" in err, err
+
+
+def test_two_at_once(tmp):
+    p = subprocess.Popen([REIN, "run", ONE, "--variant", "l1", "run.epochs=1000000"], cwd=tmp, env=clean_env(),
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    p.stdout.readline()
+    try:
+        assert "another rein" in rein("run", ONE, cwd=tmp, code=1)[1]
+    finally:
+        p.kill()
+        p.wait()
+
+
+# --- disks ---------------------------------------------------------------------------------
+
+
+def test_full_disk(tmp):
+    rein("run", ONE, "--variant", "plain", cwd=tmp)
+    run = os.path.join(tmp, "runs/one/plain")
+    before = {f: read(run, f) for f in os.listdir(run)}
+    # files may grow to so many bytes: the numbers, then the weights do not fit
+    for limit in (0, 700, len(before["model.safetensors"]) - 100):
+        err = rein("run", ONE, "--variant", "plain", "run.epochs=3", cwd=tmp, code=1, limit=limit)[1]
+        assert "runs/one" in err and re.search("File too large|No space", err), (limit, err)
+        assert {f: read(run, f) for f in os.listdir(run)} == before, limit
+        for f in tree(tmp):
+            assert "tmp" not in os.path.basename(f), f"left behind: {f}"
+        if os.path.exists(run + ".unfinished/metrics.jsonl"):
+            rows(run + ".unfinished", "metrics.jsonl")  # whole lines only
+
+
+def test_unwritable(tmp):
+    write(tmp, "file", "")
+    err = rein("run", ONE, "--variant", "plain", "--out", "file/runs", cwd=tmp, code=1)[1]
+    assert "file/runs" in err and "Not a directory" in err, err
+    err = rein("run", ONE, "--variant", "plain", "--out", "/proc/rein", cwd=tmp, code=1)[1]
+    assert "/proc/rein" in err, err
+    if os.geteuid():
+        os.mkdir(os.path.join(tmp, "locked"), 0o555)
+        assert "Permission denied" in rein("run", ONE, "--out", "locked", cwd=tmp, code=1)[1]
+    assert rein("doctor", "--out", "file/runs", cwd=tmp, code=1)[0].count("Not a directory") == 1
+
+
+# --- other commands ------------------------------------------------------------------------
+
+
+def test_evaluate(tmp):
+    rein("run", ONE, "--variant", "l1", cwd=tmp)
+    last = [r for r in rows(tmp, "runs/one/l1/metrics.jsonl") if "val.loss" in r][-1]
+    out, _ = rein("evaluate", "runs/one/l1", cwd=tmp)
+    split, samples, loss, accuracy = out.splitlines()[-1].split()
+    assert split == "val" and samples == "100"
+    assert abs(float(loss) - last["val.loss"]) < 2e-6 and abs(float(accuracy) - 100 * last["val.accuracy"]) < 0.01
+    out2, _ = rein("evaluate", ONE, "--variant", "l1", "--weights", "runs/one/l1/model.safetensors", cwd=tmp)
+    assert out2 == out
+    assert rein("evaluate", "runs/one/l1", "--split", "train", cwd=tmp)[0].splitlines()[-1].split()[1] == "200"
+    assert "tset" in rein("evaluate", "runs/one/l1", "--split", "tset", cwd=tmp, code=1)[1]
+    assert "not the folder of a run" in rein("evaluate", "runs", cwd=tmp, code=2)[1]
+    assert "--weights" in rein("evaluate", ONE, cwd=tmp, code=2)[1]
+    write(tmp, "junk.safetensors", "junk")
+    assert "junk.safetensors" in rein("evaluate", "runs/one/l1", "-w", "junk.safetensors", cwd=tmp, code=1)[1]
+    err = rein("evaluate", "runs/one/l1", "network.fc1.units=5", cwd=tmp, code=1)[1]
+    assert "fc1" in err, err
+
+
+def test_start_from_weights(tmp):
+    rein("run", ONE, "--variant", "plain", cwd=tmp)
+    model = "runs/one/plain/model.safetensors"
+    rein("run", ONE, "--variant", "plain", "run.epochs=0", f"run.weights={os.path.join(tmp, model)}", "--out", "b",
+         cwd=tmp)
+    assert tensors(tmp, "b/one/plain/model.safetensors") == tensors(tmp, model)
+    assert read(tmp, "b/one/plain/model.safetensors")[-100:] == read(tmp, model)[-100:]
+
+
+def test_summary(tmp):
+    out, _ = rein("summary", ONE, cwd=tmp)
+    assert "fc1" in out and "out" in out and "122" in out.replace(",", ""), out  # 2*24+24 + 24*2+2
+    assert len(rein("summary", ONE, "--program", cwd=tmp)[0]) > 2 * len(out)
+    assert tree(tmp) == []
+
+
+def test_validate(tmp):
+    out, _ = rein("validate", ONE, SMALL, cwd=tmp)
+    assert out.count(": good") == 2 and "2 variants" in out and "4 runs" in out, out
+    assert tree(tmp) == []
+
+
+def test_doctor(tmp):
+    out, _ = rein("doctor", SMALL, cwd=tmp)
+    for word in ("rein", "threads", "plugins", "components", "backend", "cpu", "REIN_DATA", "runs"):
+        assert word in out, out
+    path = write(tmp, "x.ini", "[data]\ntrain = idx images=digits/a.gz labels=digits/b.gz\n")
+    out, _ = rein("doctor", path, cwd=tmp)
+    assert f"missing: {tmp}/digits/a.gz" in out, out
+    assert tree(tmp) == ["x.ini"]
+
+
+def test_track_and_report(tmp):
+    text = read(SMALL).decode().split("[variant")[0] + "\n[reports]\nweights = describe\n"
+    path = write(tmp, "x.ini", text)
+    out, _ = rein("run", path, "run.track=yes", "run.epochs=5", cwd=tmp)
+    tables = json.loads(read(tmp, "runs/x/tables.json"))
+    assert {t["source"] for t in tables} == {"compare", "weights"}
+    assert tensors(tmp, "runs/x/main/seed-1/track.safetensors")["fc1.weight"]["shape"] == [6, 48]
+    rein("run", path, "run.track=yes", "run.epochs=5", "--resume", cwd=tmp)
+    assert json.loads(read(tmp, "runs/x/tables.json")) == tables
+
+
+# --- what a terminal shows -----------------------------------------------------------------
+
+
+def on_terminal(tmp, *words, **more):
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(tmp)
+        os.execve(REIN, [REIN, *words], clean_env(TERM="xterm", **more))
+    data = b""
+    while True:
+        ready, _, _ = select.select([fd], [], [], 60)
+        try:
+            part = os.read(fd, 65536) if ready else b""
+        except OSError:
+            part = b""
+        if not part:
+            break
+        data += part
+    os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), data.decode()
+
+
+def test_terminal(tmp):
+    code, text = on_terminal(tmp, "run", SMALL, "run.epochs=20")
+    assert code == 0 and "\r\033[K" in text and "\033[36m" in text
+    code, text = on_terminal(tmp, "run", SMALL, "run.epochs=20", NO_COLOR="1")
+    assert code == 0 and "\r\033[K" in text and not re.search(r"\033\[[0-9;]*m", text)
+    code, text = on_terminal(tmp, "run", SMALL, "run.epochs=20", "--quiet")
+    assert code == 0 and "\033" not in text and "epoch" not in text.split("variant")[0]
+
+
+def test_pipe(tmp):
+    out, err = rein("run", ONE, "--variant", "plain", "run.epochs=137", cwd=tmp)
+    lines = [line for line in out.splitlines() if line.startswith("epoch ")]
+    assert "\033" not in out and err == "" and 15 <= len(lines) <= 21, out
+    assert lines[-1].startswith("epoch 137/137 ")
+    gaps = [int(line.split("/")[0][6:]) for line in lines]
+    assert max(b - a for a, b in zip(gaps, gaps[1:])) <= 8
+
+
+def main():
+    tests = [(n, f) for n, f in globals().items() if n.startswith("test_") and (len(sys.argv) < 3 or n in sys.argv[2:])]
+    failed = 0
+    for name, f in tests:
+        tmp = tempfile.mkdtemp(prefix="rein-e2e-")
+        start = time.monotonic()
+        print(f"{name} ...", end="", flush=True)
+        try:
+            f(tmp)
+            print(f" ok ({time.monotonic() - start:.1f} s)", flush=True)
+        except Exception as e:  # the next cases are worth knowing too
+            failed += 1
+            print(f" FAILED: {type(e).__name__}: {e}", flush=True)
+            if not isinstance(e, AssertionError):
+                import traceback
+                traceback.print_exc()
+        finally:
+            shutil.rmtree(tmp, ignore_errors=True)
+    print(f"{len(tests) - failed} of {len(tests)} passed")
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
