@@ -321,6 +321,44 @@ static bool fit_all(struct data *data, struct diag *d)
 	return good;
 }
 
+/* --- what a user should know though it is no error ---------------------------------------------- */
+/* Once for a cache, so that variants and seeds do not repeat it. */
+static void notice(const struct opening *o, const char *text)
+{
+	struct said *s;
+	for (s = o->cache ? o->cache->said : NULL; s; s = s->next)
+		if (!strcmp(s->text, text))
+			return;
+	if (o->env->log)
+		(o->env->log)(o->env->log_ctx, REIN_LOG_WARN, text); /* <tgmath.h> has a macro log() */
+	s = o->cache ? calloc(1, sizeof *s + strlen(text) + 1) : NULL;
+	if (!s)
+		return;
+	memcpy(s->text, text, strlen(text) + 1);
+	s->next = o->cache->said;
+	o->cache->said = s;
+}
+
+static void notices(const struct opening *o, const struct data *data)
+{
+	const struct split *train = data_split(data, "train");
+	char text[512];
+	for (int i = 0; i < data->n; i++) {
+		const struct split *s = data->split[i];
+		int64_t common = train && s != train ? data_overlap(train, s) : 0;
+		if (s->skipped) {
+			snprintf(text, sizeof text, "[data] %s: %lld of %lld samples cannot be read and are left out", s->name,
+			         (long long)s->skipped, (long long)(s->skipped + s->n));
+			notice(o, text);
+		}
+		if (common) {
+			snprintf(text, sizeof text, "[data] %s: %lld of its %lld samples are also in 'train'", s->name,
+			         (long long)common, (long long)s->n);
+			notice(o, text);
+		}
+	}
+}
+
 /* --- public ---------------------------------------------------------------------------------- */
 /* Host transforms must come first, and may not draw: what they make is kept. */
 static bool take_transforms(struct opening *o, int n, struct instance *const *transform)
@@ -379,6 +417,8 @@ struct data *data_open(const struct config *config, struct registry *registry, c
 		good &= fill_split(&o, section->spec[i], w);
 	}
 	good = good && data && data->n > 0 && fit_all(data, d);
+	if (good)
+		notices(&o, data);
 	free(o.transform);
 	for (int i = 0; data && i < data->n; i++)
 		owned(data->split[i])->source.transform = NULL; /* the caller's list may go */

@@ -35,7 +35,7 @@ struct data_cache;
 struct data_cache *data_cache_create(uint64_t max_bytes);
 void data_cache_destroy(struct data_cache *);
 
-/* Opens all of [data] with the host parts of [transforms] (given as instances in order).
+/* Opens all of [data] with the host parts of [transforms] (all its instances, in order).
  * rng RNG_TORCH: `order = shuffled` is torch.randperm, as random_split draws it. Errors (missing
  * files, truncated data, a label outside the classes, an empty split, a take beyond the end)
  * name file and line or byte. NULL after errors. */

@@ -277,6 +277,22 @@ static bool bundle_view_statistics(struct trainer *t, struct bundle *b)
 	return good;
 }
 
+/* The class names by number, so that a model can be used without its data. */
+static void bundle_classes(struct bundle *b, const struct rein_dataset_info *i)
+{
+	size_t size = 1;
+
+	for (int64_t k = 0; i->class_names && k < i->classes; k++)
+		size += strlen(i->class_names[k]) + 1;
+	if (!i->class_names)
+		return;
+	char *text = zalloc(size, 1), *at = text;
+	for (int64_t k = 0; k < i->classes; k++)
+		at += sprintf(at, k ? "\n%s" : "%s", i->class_names[k]);
+	b->key[b->n_meta] = must(strdup("classes"));
+	b->value[b->n_meta++] = text;
+}
+
 bool trainer_save_model(struct trainer *t, const char *path, char *why, size_t size)
 {
 	struct bundle b = { 0 };
@@ -288,6 +304,7 @@ bool trainer_save_model(struct trainer *t, const char *path, char *why, size_t s
 		good = bundle_views(t, &b) && (!t->stats_full || bundle_view_statistics(t, &b));
 	t->diag = told;
 	diag_destroy(quiet);
+	bundle_classes(&b, &t->train->info);
 	if (good)
 		return bundle_write(&b, path, why, size);
 	bundle_finish(&b);

@@ -75,6 +75,11 @@ void data_cache_destroy(struct data_cache *c)
 		free(c->opened);
 		c->opened = next;
 	}
+	while (c->said) {
+		struct said *next = c->said->next;
+		free(c->said);
+		c->said = next;
+	}
 	free(c);
 }
 

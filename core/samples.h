@@ -36,10 +36,15 @@ struct opened {
 	struct instance *instance;
 	struct opened *next;
 };
+struct said {
+	struct said *next;
+	char text[];
+};
 struct data_cache {
 	uint64_t max_bytes, used;
 	struct rows *rows;
 	struct opened *opened;
+	struct said *said; /* notices that were given */
 };
 
 /* One error at a key of the spec (or at its name, key NULL). Gives false. */

@@ -89,15 +89,8 @@ struct compiled *build(struct trainer *t, struct program *p)
 /* --- data ------------------------------------------------------------------------------------- */
 static bool open_data(struct trainer *t)
 {
-	struct instance **host = zalloc((size_t)t->n_transform + 1, sizeof *host);
-	int n = 0;
-
-	for (int i = 0; i < t->n_transform; i++)
-		if (t->transform[i]->component->vt.augmentation.sample)
-			host[n++] = t->transform[i];
-	t->data =
-		data_open(t->env.config, t->env.registry, &t->env.host, t->env.settings->rng, n, host, t->env.cache, t->diag);
-	free(host);
+	t->data = data_open(t->env.config, t->env.registry, &t->env.host, t->env.settings->rng, t->n_transform,
+	                    t->transform, t->env.cache, t->diag);
 	if (!t->data)
 		return false;
 	t->train = data_split(t->data, "train");

@@ -200,3 +200,43 @@ Test(data, threads)
 	cr_assert(!memcmp((const uint8_t *)t->x + 2990 * 784, p->x, 10 * 784));
 	close_data(&o);
 }
+
+static int said;
+static char last_said[512];
+
+static void on_log(void *ctx, uint32_t level, const char *line)
+{
+	cr_assert(ctx == &said && level == REIN_LOG_WARN);
+	snprintf(last_said, sizeof last_said, "%s", line);
+	said++;
+}
+
+/* What overlaps or was left out is said, once for a cache. */
+Test(data, notices)
+{
+	const char *text = "[data]\ntrain = points take=30\nval = points skip=20 take=30\n";
+	char path[] = "/tmp/rein-data-XXXXXX.ini";
+	int fd = mkstemps(path, 4);
+	struct diag *d = diag_create();
+	struct registry *r = registry_create(0, NULL);
+	struct data_cache *cache = data_cache_create(1 << 20);
+	struct host_env env = { .seed = 1, .config_dir = fixture_dir(), .log = on_log, .log_ctx = &said };
+	struct config_file *f;
+	struct config *c;
+	cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+	f = config_read(path, d);
+	unlink(path);
+	c = config_build(f, NULL, 0, NULL, d);
+	for (int i = 0; i < 3; i++) {
+		struct data *data = data_open(c, r, &env, RNG_PHILOX, 0, NULL, cache, d);
+		cr_assert(data);
+		data_destroy(data);
+		cr_assert(said == 1 && !strcmp(last_said, "[data] val: 10 of its 30 samples are also in 'train'"), "%s",
+		          last_said);
+	}
+	data_cache_destroy(cache);
+	config_file_destroy(f);
+	registry_destroy(r);
+	diag_destroy(d);
+}
