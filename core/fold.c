@@ -54,7 +54,7 @@ static bool integer(uint32_t op, int64_t a, int64_t b, double *y)
 	case REIN_OP_ADD: *y = wrap(a + b); return true;
 	case REIN_OP_SUB: *y = wrap(a - b); return true;
 	case REIN_OP_MUL: *y = wrap(a * b); return true;
-	case REIN_OP_MAX: *y = (double)(a > b ? a : b); return true;
+	case REIN_OP_MAX: *y = (double)(a < b ? b : a); return true;
 	case REIN_OP_DIV: /* floors; by a positive constant */
 		if (b <= 0)
 			return false;
@@ -73,7 +73,7 @@ static bool real(uint32_t op, double a, double b, double *y)
 	case REIN_OP_SUB: *y = a - b; return true;
 	case REIN_OP_MUL: *y = a * b; return true;
 	case REIN_OP_DIV: *y = a / b; return true;
-	case REIN_OP_MAX: *y = a != a || b != b ? NAN : a > b ? a : b; return true;
+	case REIN_OP_MAX: *y = a != a || b != b ? NAN : a < b ? b : a; return true;
 	case REIN_OP_POW: *y = pow(a, b); return true;
 	case REIN_OP_ABS: *y = fabs(a); return true;
 	case REIN_OP_SIGN: *y = (a > 0) - (a < 0); return true;

@@ -288,6 +288,20 @@ static bool counts_fit(struct recorder *r, uint32_t op, uint32_t n_in, const str
 	return true;
 }
 
+/* Whole numbers are divided by positive constants only: nothing can go wrong then. */
+static bool divisor_ok(struct recorder *r, rein_val v)
+{
+	const struct rec_instr *i = &r->instr[r->value[v.id].instr];
+	const int32_t *data = i->attr.data;
+	bool ok = i->op == REIN_OP_CONST && (data || i->attr.par[0] > 0);
+
+	for (int64_t k = 0; ok && data && k < r->value[v.id].count; k++)
+		ok = data[k] > 0;
+	if (!ok)
+		rec_refuse(r, "div: i32 is divided by a positive constant only");
+	return ok;
+}
+
 static bool made_elsewhere(uint32_t op)
 {
 	return op == REIN_OP_READ || op == REIN_OP_RANDOM || op == REIN_OP_INPUT || op == REIN_OP_REPEAT ||
@@ -332,6 +346,8 @@ void rec_op(struct rein_rec *rec, uint32_t op, uint32_t n_in, const rein_val *in
 		rec_refuse(r, "%s: %s", op_info(op)->name, c.why);
 		return;
 	}
+	if (op == REIN_OP_DIV && res[0].dtype == REIN_I32_T && !divisor_ok(r, v[1]))
+		return;
 	if (r->cleaner) {
 		clean_op(r, op, n_in, v, &a, n_out, res, out);
 		return;

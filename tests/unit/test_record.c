@@ -42,6 +42,10 @@ static void bad_none(struct rein_rec *r, struct bench *b) { rein_exp(r, REIN_NON
 static void bad_grad(struct rein_rec *r, struct bench *b) { rein_grad(r, T(8), T(8)); }
 static void bad_ce(struct rein_rec *r, struct bench *b) { rein_cross_entropy(r, T(8, 10), T(8, 9)); }
 static void bad_concat(struct rein_rec *r, struct bench *b) { rein_concat(r, 2, (rein_val[]){ T(2, 3), T(2, 4) }, 0); }
+static void bad_divisor(struct rein_rec *r, struct bench *b)
+{
+	rein_div(r, rein_scalar_i(r, 7), rein_iota(r, 0, 1, (int64_t[]){ 3 }));
+}
 static void bad_refuse(struct rein_rec *r, struct bench *b) { rein_refuse(r, "DLR needs 3 classes"); }
 static void bad_forward(struct rein_rec *r, struct bench *b) { rein_forward(r, NULL, T(1), 0); }
 static void bad_conv(struct rein_rec *r, struct bench *b)
@@ -111,6 +115,7 @@ static const struct mistake mistakes[] = {
 	{ "gradient: y is (8); without a seed of that shape it must be a scalar", bad_grad },
 	{ "cross_entropy: logits (8,10) need classes i32 (8) or probabilities real (8,10), got real (8,9)", bad_ce },
 	{ "concat: real (2,3) and real (2,4) do not fit along axis 0", bad_concat },
+	{ "div: i32 is divided by a positive constant only", bad_divisor },
 	{ "DLR needs 3 classes", bad_refuse },
 	{ "the network is not available here", bad_forward },
 	{ "conv2d: x (1,3,8,8) and w (4,2,3,3) do not fit with 1 group", bad_conv },
