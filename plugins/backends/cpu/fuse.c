@@ -292,7 +292,7 @@ static void add_edges(struct fuse *f)
 			const struct rein_prog_instr *i = &p->instr[k];
 			for (uint32_t n = 0; n < i->n_in; n++) {
 				int32_t u = i->in[n], g = f->group_of[k];
-				while (f->plan->home[u] == REIN_HOME_ALIAS || f->hidden[u])
+				while (u >= 0 && (f->plan->home[u] == REIN_HOME_ALIAS || f->hidden[u]))
 					u = f->hidden[u] ? (p->instr[p->value[u].instr].n_in ? p->instr[p->value[u].instr].in[0] : -1)
 					                 : f->plan->base[u];
 				if (u < 0 || g < 0 || g == writer || p->instr[p->value[u].instr].op != REIN_OP_READ ||
