@@ -296,7 +296,7 @@ void chain_task_range(struct chain_task *t, int64_t e0, int64_t n, const float *
 	const struct step *step = c->step[c->variant];
 	_Alignas(64) unsigned char reg[CHAIN_REGS][STRIP * 4];
 	for (int k = 0; k < c->n_slot; k++)
-		t->ptr[k] = c->slot[k].kind == SLOT_REG ? reg[c->slot[k].reg] : c->slot[k].base;
+		t->ptr[k] = c->slot[k].kind == SLOT_REG && c->slot[k].reg >= 0 ? reg[c->slot[k].reg] : c->slot[k].base;
 	/* a strip holds whole rows where rows are short and reductions need them */
 	int64_t size = c->cols && c->cols < STRIP ? STRIP / c->cols * c->cols : STRIP;
 	for (int64_t at = 0; at < n; at += size) {
