@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 HERE = os.path.dirname(os.path.abspath(__file__))
 torch.set_num_threads(1)
 
+GAIN = "wn.{}.gain"  # how a regularizer's own parameter is called
 FEATURES, HIDDEN, ROWS = 6, 5, 40
 OUTPUTS = {"class": 3, "soft": 3, "real": 2, "binary": 1, "image": 3, "zero": 1}
 
@@ -121,6 +122,66 @@ def sam_step(adaptive, rho=0.1):
     return change
 
 
+def pgd(f, x, y, epsilon=0.1, alpha=0.03, steps=5):
+    adv = x
+    for _ in range(steps):
+        adv = adv.detach().requires_grad_()
+        g, = torch.autograd.grad(F.cross_entropy(f(adv), y, reduction="sum"), adv)
+        adv = (x + (adv.detach() + alpha * g.sign() - x).clamp(-epsilon, epsilon)).clamp(0, 1)
+    return adv.detach()
+
+
+def deepfool(f, x, y, candidates, steps=50):
+    """One sample at a time, as in the paper; foolbox's epsilons and overshoot."""
+    rows = []
+    for x0, label in zip(x, y):
+        order = f(x0[None])[0].argsort(descending=True)[:candidates]
+        total, adv = torch.zeros_like(x0), x0
+        for _ in range(steps):
+            adv = adv.detach().requires_grad_()
+            z = f(adv[None])[0]
+            if z.argmax() != label:
+                break
+            best = None
+            for k in order[1:]:
+                gap = z[k] - z[label]
+                w, = torch.autograd.grad(gap, adv, retain_graph=True)
+                d = gap.detach().abs() / (w.norm() + 1e-8)
+                if best is None or d < best[0]:
+                    best = (d, w)
+            total = total + (best[0] + 1e-4) * best[1] / (best[1].norm() + 1e-8)
+            adv = (x0 + 1.02 * total).clamp(0, 1)
+        rows.append(adv.detach())
+    return torch.stack(rows)
+
+
+PRUNE = """[pruners]
+small = magnitude amount=0.5 on=*.weight{}
+
+[stages]
+fit = train epochs=2
+cut = prune with=small
+more = train epochs=2"""
+
+
+def masks_of(p, how):
+    """Half of the weights of each tensor, or of all together, those with the smallest |w|."""
+    w = {k: v.detach() for k, v in p.items() if k.endswith("weight")}
+    n = {k: v.numel() for k, v in w.items()}
+    flat = {k: v.flatten().abs() for k, v in w.items()}
+    if how == "global":
+        order = torch.cat(list(flat.values())).argsort(stable=True)
+        keep = torch.ones(len(order))
+        keep[order[:round(0.5 * len(order))]] = 0
+        parts = dict(zip(n, keep.split(list(n.values()))))
+    else:
+        parts = {}
+        for k, v in flat.items():
+            parts[k] = torch.ones(n[k])
+            parts[k][v.argsort(stable=True)[:round(how * n[k])]] = 0
+    return {k: v.reshape(w[k].shape) for k, v in parts.items()}
+
+
 def clip_norm(limit):
     return lambda p, objective: torch.nn.utils.clip_grad_norm_(list(p.values()), limit)
 
@@ -146,8 +207,14 @@ S = torch.optim.lr_scheduler
 
 def case(name, data="class", act=torch.relu, act_line="act = relu", loss=F.cross_entropy, loss_line="loss = cross_entropy",
          opt=None, opt_line="opt = sgd lr=0.1", reg_line="", penalty=None, gradients=None, after_step=None,
-         schedule=None, schedule_line="", batch=8, epochs=2, bias=True, ema=None, term=None, extra="", swa=None, spectral=False):
+         schedule=None, schedule_line="", batch=8, epochs=2, bias=True, ema=None, term=None, extra="", swa=None, spectral=False,
+         sections="", attack=None, known=False, weight_norm=False, prune=None, init=None):
     return dict(locals())
+
+
+def init(keys, weight, bias=None):
+    """A case that starts from rein's own initial weights with rng = torch: the numbers are PyTorch's."""
+    return case("init_" + keys.split()[0].split("=")[1], init=(keys, weight, bias), opt=sgd(lr=0), opt_line="opt = sgd lr=0")
 
 
 ONE = dict(batch=ROWS, epochs=10)  # ten epochs of one step, for schedules
@@ -163,6 +230,16 @@ CASES = [
     case("layer_flatten", data="image"),
     case("layer_round_through", act=lambda x: x + ((x * 8).round() / 8 - x).detach(), act_line="act = round_through levels=8"),
     case("layer_outside", act=lambda x: x ** 3, act_line="act = outside"),
+    # initial weights
+    init("init=torch", None),
+    init("init=xavier_uniform gain=0.7", lambda w: torch.nn.init.xavier_uniform_(w, 0.7)),
+    init("init=xavier_normal", lambda w: torch.nn.init.xavier_normal_(w)),
+    init("init=kaiming_uniform slope=0.3", lambda w: torch.nn.init.kaiming_uniform_(w, 0.3)),
+    init("init=kaiming_normal", lambda w: torch.nn.init.kaiming_normal_(w)),
+    init("init=uniform init_value=0.4", lambda w: torch.nn.init.uniform_(w, -0.4, 0.4)),
+    init("init=normal init_value=0.2 bias_init=torch", lambda w: torch.nn.init.normal_(w, 0, 0.2),
+         lambda b, w: torch.nn.init.uniform_(b, -w.shape[1] ** -0.5, w.shape[1] ** -0.5)),
+    init("init=constant init_value=0.1", lambda w: torch.nn.init.constant_(w, 0.1)),
     # losses
     case("loss_cross_entropy_remainder", batch=16, epochs=3),
     case("loss_smoothing_uniform", loss=lambda z, y: F.cross_entropy(z, y, label_smoothing=0.1),
@@ -236,6 +313,19 @@ CASES = [
     case("swa", reg_line="swa = swa start=2", swa=2, batch=16, epochs=3),
     case("jacobian", reg_line="j = jacobian lambda=2", term="jacobian", act=torch.tanh, act_line="act = tanh"),
     case("spectral_norm", reg_line="sn = spectral_norm", spectral=True),
+    case("weight_norm", reg_line="wn = weight_norm on=*.weight", weight_norm=True),
+    case("known", reg_line="known = known", known=True, epochs=3, opt=sgd(lr=0.3), opt_line="opt = sgd lr=0.3"),
+    case("pgd", data="image", reg_line="see = attack_probe attack=pgd", attack=pgd,
+         sections="[attacks]\npgd = pgd epsilon=0.1 alpha=0.03 steps=5"),
+    case("deepfool", data="image", reg_line="see = attack_probe attack=fool", attack=lambda f, x, y: deepfool(f, x, y, 3),
+         sections="[attacks]\nfool = deepfool"),
+    case("deepfool_two_steps", data="image", reg_line="see = attack_probe attack=fool",
+         attack=lambda f, x, y: deepfool(f, x, y, 2, 2), sections="[attacks]\nfool = deepfool candidates=2 steps=2"),
+    case("trades", data="image", reg_line="tr = trades attack=pgd beta=6", term="trades",
+         sections="[attacks]\npgd = pgd epsilon=0.1 alpha=0.03 steps=5"),
+    case("magnitude", prune=0.5, epochs=4, opt=sgd(momentum=0.9, weight_decay=0.01),
+         opt_line="opt = sgd lr=0.1 momentum=0.9 weight_decay=0.01", sections=PRUNE.format("")),
+    case("magnitude_global", prune="global", epochs=4, opt=adam(), opt_line="opt = adam lr=0.01", sections=PRUNE.format(" global=yes")),
 ]
 
 
@@ -249,14 +339,16 @@ def write_ini(c):
         files = f"csv file=../data/binary.csv header=no target=class"
     if data == "image":
         files = "idx images=../data/images.idx labels=../data/labels.idx"
-    bias = "" if c["bias"] else " bias=no"
+    bias = ("" if c["bias"] else " bias=no") + (" " + c["init"][0] if c["init"] else "")
+    weights = "rng = torch\nseed = 1" if c["init"] else f"weights = ../data/{data}{'' if c['bias'] else '_no_bias'}.safetensors"
     lines = ["; made by make_fixtures.py", "[run]", "config = 1", f"epochs = {c['epochs']}",
-             f"batch = {c['batch']}", "shuffle = no", f"weights = ../data/{data}.safetensors" if c["bias"] else
-             f"weights = ../data/{data}_no_bias.safetensors", "", "[data]", "train = " + files, "", "[network]"]
+             f"batch = {c['batch']}", "shuffle = no", weights, "", "[data]", "train = " + files, "", "[network]"]
     lines += ["flat = flatten"] if data == "image" else []
     lines += [f"fc1 = linear units={HIDDEN}{bias}", c["act_line"], f"fc2 = linear units={OUTPUTS[data]}{bias}"]
     lines += [c["extra"]] if c["extra"] else []
     lines += ["", "[loss]", c["loss_line"], "", "[optimizer]", c["opt_line"], ""]
+    if c["sections"]:
+        lines += c["sections"].split("\n") + [""]
     if c["schedule_line"]:
         lines += ["[schedules]", c["schedule_line"], ""]
     lines += ["[regularizers]"] + ([c["reg_line"]] if c["reg_line"] else []) + ["probe = probe", ""]
@@ -272,9 +364,27 @@ def spectral_weight(w, s, name):
     return w / torch.dot(s[name + ".u"], w @ s[name + ".v"])
 
 
+def first_weights(c):
+    torch.manual_seed(1)
+    p = {}
+    for name, i, o in (("fc1", FEATURES, HIDDEN), ("fc2", HIDDEN, 3)):
+        if c["init"][1]:
+            p[name + ".weight"] = c["init"][1](torch.empty(o, i))
+            p[name + ".bias"] = c["init"][2](torch.empty(o), p[name + ".weight"]) if c["init"][2] else torch.zeros(o)
+        else:
+            p.update({f"{name}.{k}": v.detach() for k, v in torch.nn.Linear(i, o).named_parameters()})
+    return p
+
+
 def run(c, x, y, start):
+    start = first_weights(c) if c["init"] else start
     p = {k: v.clone().requires_grad_() for k, v in start.items() if c["bias"] or k.endswith("weight")}
+    if c["weight_norm"]:
+        for k in list(p):
+            if p[k].dim() == 2:
+                p["gain:" + k] = p[k].detach().norm(dim=1, keepdim=True).requires_grad_()
     opt = (c["opt"] or sgd())(list(p.values()))
+    known, masks = torch.zeros(ROWS, dtype=torch.bool), {}
     schedules = c["schedule"](opt) if c["schedule"] else []
     by_step = "by=step" in c["schedule_line"]
     out, loss_list, step, state = {}, [], 0, {}
@@ -294,11 +404,26 @@ def run(c, x, y, start):
                 bx.requires_grad_()
             data_loss = [None]
 
+            def forward(v):
+                see = {}
+                for k, w in p.items():
+                    if c["spectral"] and w.dim() == 2:
+                        w = spectral_weight(w, state, k)
+                    if "gain:" + k in p:
+                        w = p["gain:" + k] * w / w.norm(dim=1, keepdim=True)
+                    see[k] = w
+                h = F.linear(v, see["fc1.weight"], see.get("fc1.bias"))
+                return F.linear(c["act"](h), see["fc2.weight"], see.get("fc2.bias"))
+
             def objective():
-                see = {k: spectral_weight(v, state, k) if c["spectral"] and v.dim() == 2 else v for k, v in p.items()}
-                h = F.linear(bx, see["fc1.weight"], see.get("fc1.bias"))
-                z = F.linear(c["act"](h), see["fc2.weight"], see.get("fc2.bias"))
-                data_loss[0] = c["loss"](z, by)
+                z = forward(bx)
+                if c["known"]:
+                    old = known[i:i + c["batch"]].clone()
+                    rows = F.cross_entropy(z, by, reduction="none")
+                    data_loss[0] = (rows * ~old).sum() / max(1, int((~old).sum()))
+                    known[i:i + c["batch"]] = old | (z.argmax(1) == by)
+                else:
+                    data_loss[0] = c["loss"](z, by)
                 total = data_loss[0]
                 if c["penalty"]:
                     per_step = c["penalty"].__code__.co_argcount == 2
@@ -306,8 +431,15 @@ def run(c, x, y, start):
                 if c["term"] == "jacobian":
                     g, = torch.autograd.grad(data_loss[0], bx, create_graph=True)
                     total = total + 2 * (g * g).sum()
+                if c["term"] == "trades":
+                    adv = F.log_softmax(forward(pgd(forward, bx, by)), 1)
+                    total = total + 6 * F.kl_div(adv, F.log_softmax(z, 1), reduction="batchmean", log_target=True)
                 return total
 
+            if c["attack"] and step == 0:
+                adv = c["attack"](forward, bx, by)
+                assert (adv - bx).abs().max() > 1e-3
+                out["state.see.x"] = adv.reshape(-1, 2, 3)
             opt.zero_grad()
             objective().backward()
             if len(loss_list) < 10:
@@ -320,6 +452,11 @@ def run(c, x, y, start):
             opt.step()
             with torch.no_grad():
                 for k, v in p.items():
+                    if k in masks:
+                        v.mul_(masks[k])
+                        for buffer in opt.state[v].values():
+                            if torch.is_tensor(buffer) and buffer.shape == v.shape:
+                                buffer.mul_(masks[k])
                     if c["after_step"]:
                         v.copy_(c["after_step"](k, v, lr))
                     if c["ema"]:
@@ -332,11 +469,23 @@ def run(c, x, y, start):
         if not by_step:
             for s in schedules:
                 s.step()
+        if c["prune"] and epoch == 1:
+            masks = masks_of(p, c["prune"])
+            with torch.no_grad():
+                for k, m in masks.items():
+                    p[k].mul_(m)
+                    for buffer in opt.state[p[k]].values():
+                        if torch.is_tensor(buffer) and buffer.shape == m.shape:
+                            buffer.mul_(m)
         if c["swa"] and epoch + 1 >= c["swa"]:
             for k, v in p.items():
                 a = averages.get(k, torch.zeros_like(v))
                 averages[k] = (a + (v - a) / (n_average + 1)).detach()
             n_average += 1
+    for k in list(p):
+        if k.startswith("gain:"):
+            p[GAIN.format(k[5:])] = p.pop(k)
+            out["grad." + GAIN.format(k[5:])] = out.pop("grad." + k)
     out["loss"] = torch.stack(loss_list)
     out.update({"final." + k: v.detach() for k, v in p.items()})
     who = "ema" if c["ema"] else "swa"
