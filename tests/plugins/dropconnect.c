@@ -17,7 +17,7 @@ static rein_val dropconnect_param(const void *self, struct rein_rec *r, const st
                                   const struct rein_tensor *p)
 {
 	const struct dropconnect *s = self;
-	return t->mode == REIN_EVAL ? p->w : rein_dropout(r, p->w, s->p, p->name, REIN_PER_STEP);
+	return t->mode == REIN_EVAL ? p->w : rein_dropout(r, p->w, s->p, "mask", REIN_PER_STEP);
 }
 
 static const struct rein_regularizer_vt dropconnect_vt = { .struct_size = sizeof dropconnect_vt,

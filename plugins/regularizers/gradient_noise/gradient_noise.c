@@ -24,7 +24,7 @@ static rein_val gradient_noise_gradient(const void *self, struct rein_rec *r, co
 {
 	const struct gradient_noise *s = self;
 	rein_val sigma = rein_sqrt(r, rein_mul(r, rein_knob(r, "eta", s->eta), rein_per_step(r, decay, s)));
-	return rein_add(r, p->g, rein_mul(r, rein_random_like(r, p->name, REIN_NORMAL, REIN_PER_STEP, p->g), sigma));
+	return rein_add(r, p->g, rein_mul(r, rein_random_like(r, "noise", REIN_NORMAL, REIN_PER_STEP, p->g), sigma));
 }
 
 static const struct rein_regularizer_vt gradient_noise_vt = { .struct_size = sizeof gradient_noise_vt,

@@ -20,7 +20,7 @@ static rein_val weight_noise_param(const void *self, struct rein_rec *r, const s
 	const struct weight_noise *s = self;
 	if (t->mode == REIN_EVAL)
 		return p->w;
-	rein_val e = rein_random_like(r, p->name, REIN_NORMAL, REIN_PER_STEP, p->w);
+	rein_val e = rein_random_like(r, "noise", REIN_NORMAL, REIN_PER_STEP, p->w);
 	return rein_add(r, p->w, rein_mul(r, e, rein_sqrt(r, rein_knob(r, "variance", s->variance))));
 }
 

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_components.c: components one at a time, outside of a training: those that draw, with the
+ * draws fed, against their formulas; early stopping against scripted numbers. What a whole
+ * training must give is tests/golden's.
+ */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "program.h"
+#include "rng.h"
+
+/* --- a bench: a recorder, its store, the cpu ------------------------------------------------ */
+struct bench {
+	struct diag *diag;
+	struct registry *registry;
+	struct host_env env;
+	struct spec spec[8];
+	struct arg arg[8][8];
+	struct instance *made[8];
+	int n_made;
+	struct instance *backend;
+	struct store *store;
+	struct recorder *recorder;
+	struct rein_rec *r;
+	struct compiled *program;
+	char line[256]; /* last message */
+};
+
+static void on_log(void *ctx, uint32_t level, const char *line)
+{
+	struct bench *b = ctx;
+	snprintf(b->line, sizeof b->line, "%s", line);
+}
+
+/* make(b, REIN_LAYER, "dropout", "p", "0.3", NULL) */
+static struct instance *make(struct bench *b, uint32_t kind, const char *component, ...)
+{
+	int i = b->n_made++, n = 0;
+	va_list ap;
+	va_start(ap, component);
+	for (const char *key; (key = va_arg(ap, const char *)); n++)
+		b->arg[i][n] = (struct arg){ .key = key, .value = va_arg(ap, const char *) };
+	va_end(ap);
+	b->spec[i] = (struct spec){
+		.section = kind_section(kind), .name = component, .component = component, .n_arg = n, .arg = b->arg[i]
+	};
+	b->made[i] = instance_create(b->registry, kind, &b->spec[i], &b->env, NULL, NULL, b->diag);
+	diag_flush(b->diag, stderr);
+	cr_assert(b->made[i], "%s could not be made", component);
+	return b->made[i];
+}
+
+static rein_val knob(void *ctx, struct recorder *rec, const struct instance *who, const char *key, double now)
+{
+	return rein_scalar(recorder_rec(rec), now);
+}
+
+/* Step 3 of the run. */
+static rein_val per_step(void *ctx, struct recorder *rec, const struct instance *who,
+                         double (*f)(const void *, int64_t), const void *self)
+{
+	return rein_scalar(recorder_rec(rec), f(self, 3));
+}
+
+static void begin(struct bench *b, bool feed)
+{
+	static const struct recorder_env env = { .knob = knob, .per_step = per_step };
+	memset(b, 0, sizeof *b);
+	b->diag = diag_create();
+	b->registry = registry_create(0, NULL);
+	b->env = (struct host_env){ .seed = 1, .config_dir = ".", .diag = b->diag, .log = on_log, .log_ctx = b };
+	b->backend = make(b, REIN_BACKEND, "cpu", NULL);
+	struct rein_backend_options o = { .struct_size = sizeof o, .threads = 1, .device = -1 };
+	cr_assert(b->backend->component->vt.backend.open(b->backend->self, &b->backend->host, &o) >= 0);
+	b->store = store_create(b->backend, 1, RNG_PHILOX);
+	struct recorder_options options = { .name = "bench", .real_size = 4, .feed = feed };
+	b->recorder = recorder_create(b->store, &env, &options);
+	b->r = recorder_rec(b->recorder);
+}
+
+/* Compiles what was recorded; states can then be set, then run(). */
+static void finish(struct bench *b)
+{
+	struct program *p = recorder_finish(b->recorder, b->diag);
+	diag_flush(b->diag, stderr);
+	cr_assert(p, "the recording was refused");
+	cr_assert(store_allocate(b->store) >= 0);
+	b->program = program_compile(p, b->store, b->backend, 0, b->diag);
+	cr_assert(b->program, "the program was not compiled");
+}
+
+static void feed(struct bench *b, const char *name, const float *data)
+{
+	struct state *s = store_find(b->store, name);
+	for (int i = 0; !s && i < b->store->n; i++)
+		fprintf(stderr, "state %s\n", b->store->state[i]->name);
+	cr_assert(s, "there is no state %s", name);
+	cr_assert(store_set(b->store, s, data) >= 0);
+}
+
+static void output(struct bench *b, uint32_t i, float *out, int64_t n)
+{
+	cr_assert_eq(compiled_output(b->program, i, out, n * (int64_t)sizeof *out), n * (int64_t)sizeof *out);
+}
+
+static void end(struct bench *b)
+{
+	compiled_destroy(b->program);
+	recorder_destroy(b->recorder);
+	store_destroy(b->store);
+	for (int i = b->n_made; i-- > 0;)
+		instance_destroy(b->made[i]);
+	registry_destroy(b->registry);
+	diag_destroy(b->diag);
+}
+
+static rein_val input(struct bench *b, int64_t rows, int64_t cols, const float *data)
+{
+	int64_t dim[2] = { rows, cols };
+	double wide[64];
+	for (int64_t i = 0; i < rows * cols; i++)
+		wide[i] = (double)data[i];
+	return rein_const(b->r, REIN_REAL_T, 2, dim, wide);
+}
+
+static rein_val call_layer(struct bench *b, struct instance *layer, rein_val x, uint32_t mode)
+{
+	struct rein_call call = { sizeof call, mode, 1, 0, &x };
+	recorder_enter(b->recorder, layer, NULL);
+	rein_val y = layer->component->vt.layer.record(layer->self, b->r, &call);
+	recorder_leave(b->recorder);
+	return y;
+}
+
+static const float X[6] = { 1, -2, 3, 0.5f, -0.25f, 8 };
+
+/* --- layers that draw -------------------------------------------------------------------- */
+Test(components, dropout_scales_what_it_keeps)
+{
+	static const float u[6] = { 0.69f, 0.71f, 0, 0.999f, 0.3f, 0.7f };
+	const float keep = 1 / (1 - 0.3f);
+	const float want[6] = { 1 * keep, 0, 3 * keep, 0, -0.25f * keep, 0 };
+	struct bench b;
+	float y[6], g[6], same[6];
+	begin(&b, true);
+	struct instance *drop = make(&b, REIN_LAYER, "dropout", "p", "0.3", NULL);
+	rein_val x = input(&b, 2, 3, X), out = call_layer(&b, drop, x, REIN_TRAIN);
+	recorder_output(b.recorder, out);
+	recorder_output(b.recorder, rein_grad(b.r, rein_sum(b.r, out), x));
+	recorder_output(b.recorder, call_layer(&b, drop, x, REIN_EVAL));
+	finish(&b);
+	feed(&b, "feed.dropout.mask.0", u);
+	cr_assert(compiled_run(b.program, 1) >= 0);
+	output(&b, 0, y, 6);
+	output(&b, 1, g, 6);
+	output(&b, 2, same, 6);
+	for (int i = 0; i < 6; i++) {
+		cr_expect_float_eq(y[i], want[i], 1e-6f, "y[%d] = %g", i, (double)y[i]);
+		cr_expect_float_eq(g[i], u[i] < 0.7f ? keep : 0, 1e-6f, "g[%d] = %g", i, (double)g[i]);
+		cr_expect_eq(same[i], X[i]);
+	}
+	end(&b);
+}
+
+Test(components, gaussian_noise_adds_sigma_times_the_draw)
+{
+	static const float e[6] = { 1, -1, 0.5f, 2, 0, -3 };
+	struct bench b;
+	float y[6], same[6];
+	begin(&b, true);
+	struct instance *noise = make(&b, REIN_LAYER, "gaussian_noise", "sigma", "0.2", NULL);
+	rein_val x = input(&b, 2, 3, X);
+	recorder_output(b.recorder, call_layer(&b, noise, x, REIN_TRAIN));
+	recorder_output(b.recorder, call_layer(&b, noise, x, REIN_EVAL));
+	finish(&b);
+	feed(&b, "feed.gaussian_noise.noise.0", e);
+	cr_assert(compiled_run(b.program, 1) >= 0);
+	output(&b, 0, y, 6);
+	output(&b, 1, same, 6);
+	for (int i = 0; i < 6; i++) {
+		cr_expect_float_eq(y[i], X[i] + 0.2f * e[i], 1e-6f);
+		cr_expect_eq(same[i], X[i]);
+	}
+	end(&b);
+}
+
+/* Shares and moments of the draws themselves, 40 000 of each; bounds are 5 standard errors. */
+Test(components, draws_have_the_promised_distribution)
+{
+	enum { N = 200, D = 200 };
+	int64_t dim[2] = { N, D }, n = N;
+	struct bench b;
+	static float y[N * D], e[N * D];
+	double kept = 0, mean = 0, square = 0;
+	begin(&b, false);
+	struct instance *drop = make(&b, REIN_LAYER, "dropout", "p", "0.3", NULL);
+	struct instance *noise = make(&b, REIN_LAYER, "gaussian_noise", "sigma", "0.5", NULL);
+	recorder_draw_keys(b.recorder, rein_iota(b.r, 0, 1, &n), rein_scalar_i(b.r, 0), rein_scalar_i(b.r, 0));
+	rein_val one = rein_fill(b.r, REIN_REAL_T, 1, 2, dim);
+	recorder_output(b.recorder, call_layer(&b, drop, one, REIN_TRAIN));
+	recorder_output(b.recorder, call_layer(&b, noise, rein_fill(b.r, REIN_REAL_T, 0, 2, dim), REIN_TRAIN));
+	finish(&b);
+	cr_assert(compiled_run(b.program, 1) >= 0);
+	output(&b, 0, y, N * D);
+	output(&b, 1, e, N * D);
+	for (int i = 0; i < N * D; i++) {
+		kept += y[i] != 0;
+		mean += (double)e[i] / (N * D);
+		square += (double)e[i] * (double)e[i] / (N * D);
+	}
+	cr_expect_float_eq(kept / (N * D), 0.7, 5 * sqrt(0.21 / (N * D)), "kept %g", kept / (N * D));
+	cr_expect_float_eq(mean, 0, 5 * 0.5 / sqrt(N * D), "mean %g", mean);
+	cr_expect_float_eq(square, 0.25, 5 * 0.25 * sqrt(2.0 / (N * D)), "variance %g", square);
+	end(&b);
+}
+
+/* --- regularizers that draw -------------------------------------------------------------- */
+static struct rein_tensor tensor_of(rein_val w, rein_val g)
+{
+	return (struct rein_tensor){
+		.struct_size = sizeof(struct rein_tensor), .name = "fc.weight", .w = w, .g = g, .mask = REIN_NONE
+	};
+}
+
+Test(components, noise_on_weights_and_gradients)
+{
+	static const float e[6] = { 1, -1, 0.5f, 2, 0, -3 }, u[6] = { 0.1f, 0.9f, 0.3f, 0.5f, 0.74f, 0.76f };
+	struct bench b;
+	float noisy[6], eval[6], gradient[6], dropped[6];
+	begin(&b, true);
+	struct instance *wn = make(&b, REIN_REGULARIZER, "weight_noise", "variance", "0.04", NULL);
+	struct instance *gn = make(&b, REIN_REGULARIZER, "gradient_noise", "eta", "0.3", "gamma", "0.55", NULL);
+	struct instance *dc = make(&b, REIN_REGULARIZER, "dropconnect", "p", "0.25", NULL);
+	struct rein_step train = { .struct_size = sizeof train, .mode = REIN_TRAIN }, evaluate = train;
+	evaluate.mode = REIN_EVAL;
+	rein_val x = input(&b, 2, 3, X);
+	struct rein_tensor p = tensor_of(x, x);
+	recorder_enter(b.recorder, wn, p.name);
+	recorder_output(b.recorder, wn->component->vt.regularizer.param(wn->self, b.r, &train, &p));
+	recorder_output(b.recorder, wn->component->vt.regularizer.param(wn->self, b.r, &evaluate, &p));
+	recorder_leave(b.recorder);
+	recorder_enter(b.recorder, gn, p.name);
+	recorder_output(b.recorder, gn->component->vt.regularizer.gradient(gn->self, b.r, &train, &p));
+	recorder_leave(b.recorder);
+	recorder_enter(b.recorder, dc, p.name);
+	recorder_output(b.recorder, dc->component->vt.regularizer.param(dc->self, b.r, &train, &p));
+	recorder_leave(b.recorder);
+	finish(&b);
+	feed(&b, "feed.weight_noise.fc.weight.noise.0", e);
+	feed(&b, "feed.gradient_noise.fc.weight.noise.0", e);
+	feed(&b, "feed.dropconnect.fc.weight.mask.0", u);
+	cr_assert(compiled_run(b.program, 1) >= 0);
+	output(&b, 0, noisy, 6);
+	output(&b, 1, eval, 6);
+	output(&b, 2, gradient, 6);
+	output(&b, 3, dropped, 6);
+	const float sigma = (float)sqrt(0.3 / pow(1 + 3, 0.55)); /* at step 3, see per_step */
+	for (int i = 0; i < 6; i++) {
+		cr_expect_float_eq(noisy[i], X[i] + 0.2f * e[i], 1e-6f);
+		cr_expect_eq(eval[i], X[i]);
+		cr_expect_float_eq(gradient[i], X[i] + sigma * e[i], 1e-6f);
+		cr_expect_float_eq(dropped[i], u[i] < 0.75f ? X[i] / 0.75f : 0, 1e-6f);
+	}
+	end(&b);
+}
+
+/* --- early stopping ------------------------------------------------------------------------ */
+static double scripted;
+static double get(const struct rein_metrics *m, const char *name) { return strcmp(name, "val.loss") ? NAN : scripted; }
+
+/* Feeds one value per epoch; the answers as letters: k keep, s stop, r restore, . go on. */
+static void play(const char *expect, int n, const double *value, int64_t epochs, const char *key, const char *v,
+                 const char *key2, const char *v2)
+{
+	char have[64] = "";
+	struct bench b;
+	begin(&b, false);
+	struct instance *stop = key2 ? make(&b, REIN_REGULARIZER, "early_stopping", key, v, key2, v2, "patience", "2", NULL)
+	                             : make(&b, REIN_REGULARIZER, "early_stopping", key, v, "patience", "2", NULL);
+	void *mem = calloc(1, stop->component->c.mem_size);
+	for (int i = 0; i < n; i++) {
+		struct rein_metrics m = { .struct_size = sizeof m, .epoch = i + 1, .epochs = epochs, .get = get };
+		scripted = value[i];
+		uint32_t a = stop->component->vt.regularizer.epoch_end(stop->self, &stop->host, &m, mem);
+		strcat(have, a == REIN_GO_ON ? "." : "");
+		strcat(have, a & REIN_KEEP_BEST ? "k" : "");
+		strcat(have, a & REIN_STOP ? "s" : "");
+		strcat(have, a & REIN_RESTORE ? "r" : "");
+		if (a & REIN_STOP)
+			break;
+	}
+	cr_expect_str_eq(have, expect, "%s=%s: '%s' instead of '%s'", key, v, have, expect);
+	free(mem);
+	end(&b);
+}
+
+Test(components, early_stopping_answers_by_the_script)
+{
+	static const double falls[] = { 3, 2, 2.5, 2.4, 2.3, 2.2, 1 }, climbs[] = { 1, 2, 1.5, 1.9, 1.8, 1.7 };
+	static const double lost[] = { 3, NAN, 2, 1 }, creeps[] = { 3, 2.95, 2.9, 2.85, 2.8 }, ends[] = { 3, 2, 2.5 };
+	play("kk..sr", 7, falls, 100, "rule", "beyond", NULL, NULL);   /* wait 3 > 2 */
+	play("kk.sr", 7, falls, 100, "rule", "reached", NULL, NULL);   /* wait 2 >= 2 */
+	play("kk...sr", 7, falls, 100, "min_epochs", "6", NULL, NULL); /* decided anew, never latched */
+	play("...s", 7, falls, 100, "restore", "last", "mode", "max"); /* the first value is the best */
+	play("kk..sr", 6, climbs, 100, "mode", "max", NULL, NULL);     /* epoch 2 is the best */
+	play("ksr", 4, lost, 100, "stop_on_nan", "yes", NULL, NULL);
+	play("k.kk", 4, lost, 100, "stop_on_nan", "no", NULL, NULL);
+	play("k..sr", 5, creeps, 100, "min_delta", "0.5", NULL, NULL); /* never more than 0.5 better */
+	play("kkr", 3, ends, 3, "rule", "beyond", NULL, NULL);         /* the stage ends by itself */
+	play("s", 4, lost, 100, "monitor", "val.los", NULL, NULL);     /* no such metric */
+}
