@@ -22,7 +22,7 @@ static struct host_env env_of(struct lab *l)
 static bool open_backend(struct lab *l)
 {
 	struct host_env env = env_of(l);
-	struct rein_backend_options o = { .struct_size = sizeof o, .threads = 1, .device = -1 };
+	struct rein_backend_options o = { .struct_size = sizeof o, .threads = 1, .device = -1, .flags = l->flags };
 	l->backend_spec = (struct spec){ .section = "run", .name = "backend", .component = "cpu" };
 	l->backend = instance_create(l->registry, REIN_BACKEND, &l->backend_spec, &env, NULL, NULL, l->diag);
 	return l->backend && l->backend->component->vt.backend.open(l->backend->self, &l->backend->host, &o) >= 0;
@@ -50,10 +50,11 @@ static bool build(struct lab *l, const char *path, const char *const *override)
 	return l->trainer != NULL;
 }
 
-bool lab_open(struct lab *l, const char *path, const char *const *override)
+bool lab_open(struct lab *l, const char *path, const char *const *override, uint32_t flags)
 {
 	const char *slash = strrchr(path, '/');
 	memset(l, 0, sizeof *l);
+	l->flags = flags;
 	l->diag = diag_create();
 	snprintf(l->dir, sizeof l->dir, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
 	bool good = build(l, path, override);

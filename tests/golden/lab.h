@@ -19,11 +19,12 @@ struct lab {
 	struct data_cache *cache;
 	struct trainer *trainer;
 	char dir[4096];
+	uint32_t flags;
 };
 
-/* Reads the config, applies overrides (NULL-terminated, or NULL), makes the trainer. false: it
- * could not; messages went to stderr. lab_close in both cases. */
-bool lab_open(struct lab *, const char *path, const char *const *override);
+/* Reads the config, applies overrides (NULL-terminated, or NULL), makes the trainer on the cpu,
+ * flags REIN_NAIVE or 0. false: it could not; messages went to stderr. lab_close in both cases. */
+bool lab_open(struct lab *, const char *path, const char *const *override, uint32_t flags);
 void lab_close(struct lab *);
 /* All stages to their end; numbers of the last piece of work into *last (may be NULL). */
 bool lab_run(struct lab *, struct metrics *last);

@@ -313,7 +313,7 @@ CASES = [
     case("swa", reg_line="swa = swa start=2", swa=2, batch=16, epochs=3),
     case("jacobian", reg_line="j = jacobian lambda=2", term="jacobian", act=torch.tanh, act_line="act = tanh"),
     case("spectral_norm", reg_line="sn = spectral_norm", spectral=True),
-    case("weight_norm", reg_line="wn = weight_norm on=*.weight", weight_norm=True),
+    case("weight_norm", reg_line="wn = weight_norm on=*.weight", weight_norm=True, init=("init=torch", None)),
     case("known", reg_line="known = known", known=True, epochs=3, opt=sgd(lr=0.3), opt_line="opt = sgd lr=0.3"),
     case("pgd", data="image", reg_line="see = attack_probe attack=pgd", attack=pgd,
          sections="[attacks]\npgd = pgd epsilon=0.1 alpha=0.03 steps=5"),

@@ -51,7 +51,7 @@ static void compare(struct lab *l, const char *name, const struct st_tensor *wan
 	free(have);
 }
 
-static void run_case(const char *file)
+static void run_case(const char *file, uint32_t flags)
 {
 	char path[4400], name[256], why[512] = "";
 	struct lab l;
@@ -60,7 +60,7 @@ static void run_case(const char *file)
 	struct st_file *want = st_open(path, why, sizeof why);
 	cr_assert(want, "%s", why);
 	snprintf(path, sizeof path, "%s/%s", folder, file);
-	bool good = lab_open(&l, path, NULL);
+	bool good = lab_open(&l, path, NULL, flags);
 	cr_expect(good, "%s: refused", name);
 	for (int i = 0; good && i < want->n; i++) {
 		const struct st_tensor *t = &want->tensor[i];
@@ -76,7 +76,7 @@ static void run_case(const char *file)
 	st_close(want);
 }
 
-Test(golden, every_case_agrees_with_pytorch)
+static void run_all(uint32_t flags)
 {
 	struct dirent **list;
 	const char *source = getenv("REIN_SOURCE"), *only = getenv("GOLDEN_CASE");
@@ -86,8 +86,12 @@ Test(golden, every_case_agrees_with_pytorch)
 	cr_assert(n >= 60, "only %d cases in %s", n, folder);
 	for (int i = 0; i < n; i++) {
 		if (!only || strstr(list[i]->d_name, only))
-			run_case(list[i]->d_name);
+			run_case(list[i]->d_name, flags);
 		free(list[i]);
 	}
 	free(list);
 }
+
+Test(golden, every_case_agrees_with_pytorch) { run_all(0); }
+
+Test(golden, every_case_agrees_on_the_reference_kernels) { run_all(REIN_NAIVE); }
