@@ -12,12 +12,13 @@
 
 struct column {
 	char title[80];
-	int digits;
+	int digits; /* after the point, or AUTO */
 	bool percent;
 	double (*of)(const struct run *, const struct column *);
 	char metric[96];
 };
 #define MAX_COLUMN 40
+#define AUTO       (-1)
 
 static double of_last(const struct run *r, const struct column *c) { return history_last(&r->history, c->metric); }
 
@@ -83,6 +84,18 @@ static bool any_has(const struct experiment *e, const struct column *c)
 	return false;
 }
 
+/* Four significant digits or so of the largest value: 0.0123, 1.234, 12.34. */
+static int digits_for(const struct experiment *e, const struct column *c)
+{
+	double most = 0;
+	for (int i = 0; i < e->n_run; i++) {
+		double v = counts(&e->run[i]) ? fabs(c->of(&e->run[i], c)) : 0;
+		if (isfinite(v) && v > most)
+			most = v;
+	}
+	return most >= 1000 ? 1 : most >= 10 ? 2 : most >= 1 ? 3 : 4;
+}
+
 static void add(const struct experiment *e, struct column *list, int *n, const char *title, int digits, bool percent,
                 double (*of)(const struct run *, const struct column *), const char *metric)
 {
@@ -91,13 +104,13 @@ static void add(const struct experiment *e, struct column *list, int *n, const c
 	struct column *c = &list[*n];
 	snprintf(c->title, sizeof c->title, "%s", title);
 	snprintf(c->metric, sizeof c->metric, "%s", metric);
-	c->digits = digits;
 	c->percent = percent;
 	c->of = of;
+	c->digits = digits == AUTO ? digits_for(e, c) : digits;
 	*n += any_has(e, c);
 }
 
-/* Losses and accuracies of splits and attacks other than train and val. */
+/* Losses and accuracies of splits and attacks other than train and val, and penalties. */
 static void split_columns(const struct experiment *e, struct column *list, int *n)
 {
 	for (int i = 0; i < e->n_run; i++) {
@@ -105,15 +118,16 @@ static void split_columns(const struct experiment *e, struct column *list, int *
 		for (int k = 0; k < h->n_name; k++) {
 			const char *name = h->name[k], *dot = strrchr(name, '.');
 			bool loss = dot && !strcmp(dot, ".loss"), accuracy = dot && !strcmp(dot, ".accuracy"), known = false;
+			bool penalty = dot && !strcmp(dot, ".penalty");
 			char title[80];
-			if ((!loss && !accuracy) || !strncmp(name, "train.", 6) || !strncmp(name, "val.", 4))
+			if ((!loss && !accuracy && !penalty) || !strncmp(name, "train.", 6) || !strncmp(name, "val.", 4))
 				continue;
 			for (int j = 0; j < *n; j++)
 				known |= !strcmp(list[j].metric, name);
 			if (known)
 				continue;
-			snprintf(title, sizeof title, "%.*s %s", (int)(dot - name), name, loss ? "loss" : "%");
-			add(e, list, n, title, loss ? 4 : 1, accuracy, of_last, name);
+			snprintf(title, sizeof title, "%.*s %s", (int)(dot - name), name, accuracy ? "%" : dot + 1);
+			add(e, list, n, title, accuracy ? 1 : AUTO, accuracy, of_last, name);
 		}
 	}
 }
@@ -136,14 +150,14 @@ static int columns(const struct experiment *e, struct column *list)
 	add(e, list, &n, "at epoch", 0, false, of_highest_epoch, "val.accuracy");
 	add(e, list, &n, "train %", 1, true, of_last, "train.accuracy");
 	add(e, list, &n, "100% at", 0, false, of_memorized, "");
-	add(e, list, &n, "train loss", 4, false, of_last, "train.loss");
-	add(e, list, &n, "val loss", 4, false, of_last, "val.loss");
+	add(e, list, &n, "train loss", AUTO, false, of_last, "train.loss");
+	add(e, list, &n, "val loss", AUTO, false, of_last, "val.loss");
 	if (!any_has(e, &acc)) {
-		add(e, list, &n, "best loss", 4, false, of_lowest, "val.loss");
+		add(e, list, &n, "best loss", AUTO, false, of_lowest, "val.loss");
 		add(e, list, &n, "at epoch", 0, false, of_lowest_epoch, "val.loss");
 	}
-	add(e, list, &n, "gap", 4, false, of_gap, "");
-	add(e, list, &n, "norm", 3, false, of_last, "norm");
+	add(e, list, &n, "gap", AUTO, false, of_gap, "");
+	add(e, list, &n, "norm", AUTO, false, of_last, "norm");
 	split_columns(e, list, &n);
 	if (stops_early(e))
 		add(e, list, &n, "epochs", 0, false, of_epochs, "");
@@ -211,6 +225,14 @@ static void notes(const struct experiment *e, struct tables *t, const struct col
 			           e->run[i].variant->name[0] ? " " : "", (long long)e->run[i].seed);
 }
 
+static double mean_of(int n, const double *v)
+{
+	double sum = 0;
+	for (int i = 0; i < n; i++)
+		sum += v[i];
+	return n ? sum / n : NAN;
+}
+
 static int seeds_of(const struct experiment *e, const struct variant *v)
 {
 	int n = 0;
@@ -246,7 +268,10 @@ void compare_record(const struct experiment *e, struct tables *t)
 			for (int r = 0; r < e->n_run; r++)
 				if (e->run[r].variant == &e->variant[i] && counts(&e->run[r]))
 					v[k++] = list[c].of(&e->run[r], &list[c]) * (list[c].percent ? 100 : 1);
-			table_stat(t, k, v, list[c].digits);
+			if (list[c].of == of_speed)
+				table_number(t, mean_of(k, v), 0);
+			else
+				table_stat(t, k, v, list[c].digits);
 		}
 	}
 	notes(e, t, list, n);

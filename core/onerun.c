@@ -346,9 +346,10 @@ bool run_one(struct experiment *e, struct run *r, struct trainer *t)
 	g.begun = g.saved = seconds(CLOCK_MONOTONIC);
 	if (!begin(&g))
 		return broken(&g);
-	if (e->progress.run == 1)
+	if (!e->progress.begun)
 		progress_say(&e->progress, "training on %s (%s)", r->variant->backend->name,
 		             r->variant->backend->device.detail);
+	e->progress.begun = true;
 	result = pieces(&g);
 	if (result > 0 && complete(&g)) {
 		r->state = RUN_DONE;

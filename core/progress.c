@@ -148,24 +148,6 @@ static void append_eta(char *line, size_t size, double s)
 
 /* --- the logger --------------------------------------------------------------------- */
 
-static rein_status live_begin(void *self, const struct rein_host *h, const struct rein_run_info *info)
-{
-	struct live *l = self;
-	const struct progress *p = l->progress;
-
-	l->who[0] = 0;
-	if (p->runs > 1)
-		append(l->who, sizeof l->who, "[%d/%d]", p->run, p->runs);
-	if (p->variants)
-		append(l->who, sizeof l->who, " %s", info->variant);
-	if (p->seeds)
-		append(l->who, sizeof l->who, " seed %lld", (long long)info->seed);
-	if (l->who[0])
-		append(l->who, sizeof l->who, "  ");
-	l->begun = now_seconds();
-	return REIN_OK;
-}
-
 /* Cuts at the terminal's edge; all of it is ASCII but for names. */
 static void paint(struct live *l, const char *line)
 {
@@ -181,6 +163,25 @@ static void paint(struct live *l, const char *line)
 	fflush(stdout);
 	p->shown = 1;
 	l->painted = now_seconds();
+}
+
+static rein_status live_begin(void *self, const struct rein_host *h, const struct rein_run_info *info)
+{
+	struct live *l = self;
+	const struct progress *p = l->progress;
+
+	l->who[0] = 0;
+	if (p->runs > 1)
+		append(l->who, sizeof l->who, "[%d/%d]", p->run, p->runs);
+	if (p->variants)
+		append(l->who, sizeof l->who, " %s", info->variant);
+	if (p->seeds)
+		append(l->who, sizeof l->who, " seed %lld", (long long)info->seed);
+	if (l->who[0])
+		append(l->who, sizeof l->who, "  ");
+	if (p->live)
+		paint(l, "starting");
+	return REIN_OK;
 }
 
 /* A line that stays. */
@@ -209,7 +210,7 @@ static void show_plain(struct live *l, const char *line)
 	l->pending[0] = 0;
 }
 
-/* A new stage: its clock starts when its first row arrives, less that row's own share. */
+/* A new stage: its clock starts when its first row arrives, which may be long after epoch 1. */
 static void begin_stage(struct live *l, const char *stage, int64_t epoch)
 {
 	if (!strcmp(l->stage, stage))
@@ -217,8 +218,9 @@ static void begin_stage(struct live *l, const char *stage, int64_t epoch)
 	if (l->pending[0] && !l->progress->live)
 		show_plain(l, l->pending);
 	snprintf(l->stage, sizeof l->stage, "%s", stage);
-	l->first = epoch - 1;
-	l->printed = l->first;
+	l->first = epoch;
+	l->first_at = now_seconds();
+	l->printed = epoch - 1;
 }
 
 static rein_status live_metrics(void *self, const struct rein_host *h, const char *stage, int64_t epoch, uint64_t n,
@@ -251,7 +253,8 @@ static rein_status live_metrics(void *self, const struct rein_host *h, const cha
 	append_split(line, sizeof line, n, m, "val");
 	append_speed(line, sizeof line, find(n, m, "samples_per_s"));
 	if (epoch > l->first && epoch < l->row->epochs)
-		append_eta(line, sizeof line, (t - l->begun) / (double)(epoch - l->first) * (double)(l->row->epochs - epoch));
+		append_eta(line, sizeof line,
+		           (t - l->first_at) / (double)(epoch - l->first) * (double)(l->row->epochs - epoch));
 	snprintf(l->pending, sizeof l->pending, "%s", line);
 	if (p->live) {
 		if (epoch == l->row->epochs || t - l->painted >= PAINT_SECONDS)

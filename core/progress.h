@@ -11,9 +11,10 @@ struct live {
 	struct progress *progress;
 	const struct history_row *row; /* type and epochs of the row being shown */
 	char who[128];                 /* "[3/12] l1 seed 2  " */
-	double begun, painted;         /* seconds */
-	char stage[64];                /* the train stage since `begun` */
-	int64_t first;                 /* epochs of it done at `begun` */
+	double painted;                /* when, in seconds */
+	char stage[64];                /* the stage now */
+	int64_t first;                 /* epoch of its first row, which came at ... */
+	double first_at;               /* ... this time */
 	int64_t printed;               /* epoch of the last plain line */
 	char pending[256];             /* the newest line that was not printed */
 };

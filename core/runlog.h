@@ -13,6 +13,7 @@
 struct progress {
 	bool quiet, live, color;
 	int runs, run;        /* how many, and the number of this one from 1 */
+	bool begun;           /* a run has begun to train */
 	bool variants, seeds; /* more than one: named in each line */
 	int shown;            /* columns of the live line */
 };

@@ -403,7 +403,6 @@ static bool prepare(struct trainer *t)
 struct trainer *trainer_create(const struct trainer_env *env, struct diag *d)
 {
 	struct trainer *t = zalloc(1, sizeof *t);
-	int errors = diag_errors(d);
 
 	t->env = *env;
 	t->diag = d;
@@ -411,7 +410,8 @@ struct trainer *trainer_create(const struct trainer_env *env, struct diag *d)
 	t->stage_done = true;
 	if (prepare(t))
 		return t;
-	if (diag_errors(d) == errors)
+	/* The same error of an earlier variant is kept once, and says enough. */
+	if (!diag_errors(d))
 		diag_error(d, NULL, "the run could not be prepared");
 	trainer_destroy(t);
 	return NULL;

@@ -125,6 +125,15 @@ def test_misspelled_setting(tmp):
     assert "2 errors" in err
 
 
+def test_errors_of_variants(tmp):
+    """Each error once, those of later variants too."""
+    path = write(tmp, "x.ini", read(SMALL).decode().replace("train = moons rows=200", "train = csv file=no.csv") +
+                 "\n[variant odd]\noptimizer.adam.lr = -1\nnetwork.fc1.units = 0\n")
+    err = rein("run", path, cwd=tmp, code=2)[1]
+    assert err.count("no.csv") == 1 and "lr=-1 is outside" in err and "units=0 is outside" in err, err
+    assert "could not be prepared" not in err, err
+
+
 def test_settings(tmp):
     def says(word, text):
         assert text in rein("validate", ONE, word, cwd=tmp, code=2)[1], word
@@ -336,6 +345,21 @@ def test_interrupt(tmp):
     assert p.wait() == 1
     epochs = [r["epoch"] for r in rows(work, "metrics.jsonl")]
     assert epochs == list(range(1, len(epochs) + 1)) and epochs[-1] >= done
+
+
+def test_second_interrupt(tmp):
+    """The first Ctrl-C waits for the epoch; the second does not."""
+    path = write(tmp, "x.ini", read(ONE).decode().replace("small.ini", SMALL))
+    p = subprocess.Popen([REIN, "run", path, "--variant", "plain", "run.epochs=1000000", "data.train.rows=1000000",
+                          "run.batch=16"], cwd=tmp, env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         text=True)
+    assert "training" in p.stdout.readline()
+    for _ in range(2):
+        p.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    start = time.monotonic()
+    _, err = p.communicate(timeout=30)
+    assert p.returncode == 1 and "stopped; --resume" in err, err
 
 
 def test_resume_finished(tmp):
