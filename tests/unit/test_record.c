@@ -269,6 +269,87 @@ Test(record, initial_values_can_be_recorded)
 	bench_close(b);
 }
 
+/* The hook sees the value that stands in, and gradients reach what is behind it. */
+static rein_val doubled(void *ctx, struct recorder *r, struct state *s, rein_val w)
+{
+	return rein_scale(recorder_rec(r), w, 2);
+}
+
+Test(record, gradients_go_through_parameter_hooks)
+{
+	struct bench *b = bench_open("cpu", 8, REIN_NAIVE);
+	struct rein_init three = { sizeof three, REIN_INIT_CONSTANT, 3, 0, REIN_NONE, 0 };
+	double out[2];
+	b->env.param = doubled;
+	struct rein_rec *r = bench_record(b);
+	rein_val seen = rein_param(r, "w", 1, (int64_t[]){ 2 }, &three);
+	rein_val raw = recorder_read(b->recorder, store_find(b->store, "w")), e = rein_offset(r, raw, 1);
+	bench_output(b, rein_grad(r, rein_sum(r, rein_square(r, seen)), raw)); /* d(2w)^2 = 8 w */
+	rein_with(r, 1, &raw, &e);
+	rein_val moved = rein_param(r, "w", 1, (int64_t[]){ 2 }, &three);
+	rein_without(r);
+	bench_output(b, rein_grad(r, rein_sum(r, rein_square(r, moved)), e)); /* 8 (w + 1) */
+	bench_run(b);
+	bench_get(b, 0, out, 2);
+	cr_expect_eq(out[0], 24);
+	bench_get(b, 1, out, 2);
+	cr_expect_eq(out[0], 32);
+	bench_close(b);
+}
+
+Test(record, states_are_named_after_who_asks)
+{
+	struct bench *b = bench_open(NULL, 8, 0);
+	struct rein_rec *r = bench_record(b);
+	static struct component c = { .c = { .kind = REIN_OPTIMIZER, .name = "adam" } };
+	struct instance adam = { .component = &c, .name = "opt" };
+	const struct instance *bn = layer("bn1");
+	struct rein_tensor t = { .struct_size = sizeof t, .name = "fc2.weight" };
+	recorder_enter(b->recorder, &adam, "fc1.weight");
+	rein_var m = rein_state(r, "m", REIN_REAL_T, 0, NULL, NULL);
+	cr_expect_eq(rein_state(r, "m", REIN_REAL_T, 0, NULL, NULL).id, m.id, "asked for again: the same");
+	rein_scope(r, &t);
+	rein_state(r, "m", REIN_REAL_T, 0, NULL, NULL);
+	rein_scope(r, NULL);
+	rein_state(r, "step", REIN_I32_T, 0, NULL, NULL);
+	recorder_leave(b->recorder);
+	recorder_enter(b->recorder, bn, NULL);
+	rein_state(r, "mean", REIN_REAL_T, 0, NULL, NULL);
+	recorder_leave(b->recorder);
+	cr_expect_eq(store_find(b->store, "opt.fc1.weight.m")->role, STATE_SLOT);
+	cr_expect(store_find(b->store, "opt.fc2.weight.m"));
+	cr_expect(store_find(b->store, "opt.step"));
+	cr_expect_eq(store_find(b->store, "bn1.mean")->role, STATE_BUFFER);
+	bench_close(b);
+	free((void *)bn);
+}
+
+/* Each view of a sample draws its own numbers; the first as without views. */
+Test(record, views_draw_apart)
+{
+	struct bench *b = bench_open("cpu", 4, REIN_NAIVE);
+	struct rein_rec *r = bench_record(b);
+	const struct instance *d = layer("drop");
+	double all[6], one[2];
+	int64_t rows[1] = { 6 }, n[1] = { 2 };
+	rein_val id = bench_input(b, "id", REIN_I32_T, 1, n, (double[]){ 7, 3 });
+	recorder_draw_keys(b->recorder, id, REIN_NONE, REIN_NONE);
+	for (int k = 0; k < 2; k++) {
+		recorder_enter(b->recorder, d, NULL);
+		bench_output(b, rein_random(r, "m", REIN_UNIFORM, REIN_PER_SAMPLE, 1, k ? n : rows));
+		recorder_leave(b->recorder);
+	}
+	bench_run(b);
+	bench_get(b, 0, all, 6);
+	bench_get(b, 1, one, 2);
+	cr_expect_eq(memcmp(all, one, sizeof one), 0);
+	for (int i = 0; i < 6; i++)
+		for (int j = 0; j < i; j++)
+			cr_expect_neq(all[i], all[j]);
+	bench_close(b);
+	free((void *)d);
+}
+
 /* --- draws --------------------------------------------------------------------------------------- */
 Test(record, draws_are_what_their_identity_says)
 {
@@ -490,6 +571,55 @@ Test(record, dead_loops_and_unused_captures_go)
 	struct program *p = bench_finish(b);
 	cr_expect_eq(p->p.n_instr, 1);
 	program_destroy(p);
+	bench_close(b);
+}
+
+/* Gradient descent on (w x - 1)^2 with respect to the carried x, w a parameter just assigned. */
+static void descend(void *ctx, struct rein_rec *r, rein_val i, rein_val *c)
+{
+	rein_val w = rein_read(r, *(rein_var *)ctx);
+	rein_val l = rein_sum(r, rein_square(r, rein_offset(r, rein_mul(r, w, c[0]), -1)));
+	c[0] = rein_sub(r, c[0], rein_scale(r, rein_grad(r, l, c[0]), 0.1));
+}
+
+Test(record, loops_differentiate_inside_and_read_what_was_assigned)
+{
+	struct bench *b = bench_open("cpu", 8, REIN_NAIVE);
+	struct rein_rec *r = bench_record(b);
+	int64_t dim[1] = { 2 };
+	double out[2];
+	rein_var s = rein_state(r, "w", REIN_REAL_T, 1, dim, NULL);
+	rein_assign(r, s, bench_input(b, "to", REIN_REAL_T, 1, dim, (double[]){ 2, 1 }), REIN_NONE);
+	rein_val x = rein_fill(r, REIN_REAL_T, 0, 1, dim);
+	struct rein_loop l = { sizeof l, 200, 1, 0, -1, 0 };
+	rein_repeat(r, &l, &x, descend, &s);
+	bench_output(b, x);
+	bench_run(b);
+	bench_get(b, 0, out, 2);
+	cr_expect_float_eq(out[0], 0.5, 1e-12);
+	cr_expect_float_eq(out[1], 1, 1e-12);
+	bench_close(b);
+}
+
+/* y inside depends on x outside through z = exp(x) too: a path the inner gradient cannot see. */
+static void hidden_path(void *ctx, struct rein_rec *r, rein_val i, rein_val *c)
+{
+	rein_val *v = ctx;
+	rein_val y = rein_sum(r, rein_mul(r, rein_mul(r, v[0], v[1]), c[0]));
+	c[0] = rein_grad(r, y, v[0]);
+}
+
+Test(record, gradients_do_not_lose_paths_around_a_loop)
+{
+	struct bench *b = bench_open(NULL, 8, 0);
+	struct rein_rec *r = bench_record(b);
+	char text[2048];
+	rein_val v[2] = { bench_input(b, "x", REIN_REAL_T, 1, (int64_t[]){ 2 }, NULL) }, c = rein_like(r, v[0], 1);
+	v[1] = rein_exp(r, v[0]);
+	struct rein_loop l = { sizeof l, 2, 1, 0, -1, 0 };
+	rein_repeat(r, &l, &c, hidden_path, v);
+	bench_error(b, text, sizeof text);
+	cr_expect(strstr(text, "outside of the loop are used inside; carry it in"), "%s", text);
 	bench_close(b);
 }
 
