@@ -432,3 +432,39 @@ Test(trainer, no_epochs_gives_the_initial_norms)
 	metrics_finish(&m);
 	rig_close(&r);
 }
+
+/* Initial values and the order of samples as PyTorch 2 gives them after manual_seed(7):
+ * nn.Linear(3, 1), then three epochs of DataLoader(range(10), shuffle=True). */
+Test(trainer, torch_streams)
+{
+	static const float weight[3] = { 0.04032507538795471f, -0.3477921187877655f, 0.18384182453155518f };
+	static const int32_t order[3][10] = { { 1, 3, 5, 2, 8, 9, 6, 7, 4, 0 },
+		                                  { 9, 2, 7, 1, 6, 0, 3, 5, 4, 8 },
+		                                  { 5, 7, 2, 9, 1, 6, 8, 0, 3, 4 } };
+	const char *text = "[run]\nconfig = 1\nepochs = 3\nrng = torch\nseed = 7\nbatch = 4\n"
+					   "[data]\ntrain = random shape=3 rows=10 target=real\n"
+					   "[network]\nfc = linear units=1\n[loss]\nmse = mse\n[optimizer]\nsgd = sgd lr=0.1\n";
+	char path[] = "/tmp/rig-ckpt-XXXXXX", why[512];
+	struct metrics m = { 0 };
+	int32_t got[10];
+	struct rig r;
+
+	close(mkstemp(path));
+	OPEN(&r, text, 1);
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(rig_at(&r, "fc.weight", i), weight[i]);
+	for (int e = 0; e < 3; e++) {
+		if (e == 2) { /* the generator goes on where it was */
+			rig_close(&r);
+			OPEN(&r, text, 1);
+			cr_assert(trainer_load(r.t, path, why, sizeof why), "%s", why);
+		}
+		cr_assert_eq(rig_next(&r, &m), REIN_OK, "%s", r.why);
+		cr_assert_geq(store_get(trainer_store(r.t), store_find(trainer_store(r.t), "order"), got), 0);
+		cr_expect_arr_eq(got, order[e], sizeof got, "epoch %d", e + 1);
+		cr_assert(trainer_save(r.t, path, why, sizeof why), "%s", why);
+	}
+	unlink(path);
+	metrics_finish(&m);
+	rig_close(&r);
+}

@@ -242,6 +242,49 @@ Test(trainer_hard, evaluation_sees_the_average)
 	rig_close(&r);
 }
 
+/* Statistics are found anew under the average, and put back for training. */
+Test(trainer_hard, refreshed_statistics)
+{
+	const char *net = "[network]\nbm = batch_mean\nfc1 = linear units=8\nact = relu\nout = linear units=3\n"
+					  "[loss]\nce = cross_entropy\n" SGD;
+	char path[] = "/tmp/rig-model-XXXXXX", why[512], text[2048];
+	struct metrics m = { 0 };
+	struct rig plain, swa;
+
+	close(mkstemp(path));
+	snprintf(text, sizeof text, "%s%s", RUN(3) BLOBS, net);
+	OPEN(&plain, text);
+	finish(&plain, &m);
+	snprintf(text, sizeof text, "%s%s[regularizers]\nmean = swa\n", RUN(3) BLOBS, net);
+	OPEN(&swa, text);
+	finish(&swa, &m);
+	cr_assert(trainer_save_model(swa.t, path, why, sizeof why), "%s", why);
+	struct st_file *f = st_open(path, why, sizeof why);
+	cr_assert_not_null(f, "%s", why);
+	const struct st_tensor *raw = st_find(f, "bm.running_mean"), *view = st_find(f, "view.bm.running_mean");
+	cr_assert(raw && view);
+	cr_expect_not_null(st_find(f, "view.fc1.weight"));
+	/* six batches of 16, the last of 10: each mean counts once */
+	const struct split *s = data_split(trainer_data(swa.t), "train");
+	for (int k = 0; k < 4; k++) {
+		double all = 0;
+		for (int i = 0; i < 90; i += 16) {
+			int n = i + 16 < 90 ? 16 : 90 - i;
+			double sum = 0;
+			for (int j = i; j < i + n; j++)
+				sum += (double)((const float *)s->x)[j * 4 + k];
+			all += sum / n / 6;
+		}
+		cr_expect_float_eq(((const float *)view->data)[k], all, 1e-5);
+		cr_expect_eq(((const float *)raw->data)[k], rig_at(&plain, "bm.running_mean", k));
+	}
+	st_close(f);
+	unlink(path);
+	metrics_finish(&m);
+	rig_close(&plain);
+	rig_close(&swa);
+}
+
 /* --- samples ----------------------------------------------------------------------------------------------------- */
 Test(trainer_hard, soft_targets_train)
 {
