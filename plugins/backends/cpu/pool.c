@@ -43,7 +43,8 @@ struct pool {
 	_Atomic uint32_t born;
 };
 
-static _Thread_local int self_;
+/* initial-exec: the block that a first access would otherwise allocate is made with the thread */
+static _Thread_local int self_ __attribute__((tls_model("initial-exec")));
 
 int pool_self(void) { return self_; }
 int pool_threads(const struct pool *p) { return p ? p->threads : 1; }
