@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * nearest_epoch: early stopping is L2 for some alpha. For each variant with an L2 term, the epoch
- * tau at which the unregularized run (same seed) came nearest to its final weights, how near, and
- * 1/(tau lr), which should be about alpha, where the penalty is (alpha/2) sum w^2. 000-4c.
+ * tau at which the weights of the unregularized run (same seed) came nearest to its final ones, how
+ * near, and 1/(tau lr), which should be about alpha, where the penalty is (alpha/2) sum w^2. 000-4c.
  * Needs [run] track = yes.
  */
 #include <string.h>
@@ -11,17 +11,29 @@
 
 struct nearest_epoch {
 	const char *reference, *regularizer;
+	int32_t bias;
 };
 static const struct rein_key nearest_epoch_keys[] = {
 	REIN_STRING(struct nearest_epoch, reference, "plain", "variant without regularization, whose path is followed"),
 	REIN_STRING(struct nearest_epoch, regularizer, "l2", "name of the L2 term in the other variants"),
+	REIN_BOOL(struct nearest_epoch, bias, "no", "distances over all parameters, not only those named *.weight"),
 	REIN_KEYS_END,
 };
 
-static double square_distance(const struct rein_report_run *path, int64_t epoch, const struct rein_report_run *to)
+/* Biases are left out by default, as they are not penalised either. */
+static int counts(const struct nearest_epoch *s, const char *param)
+{
+	size_t length = strlen(param);
+	return s->bias || (length > 7 && strcmp(param + length - 7, ".weight") == 0);
+}
+
+static double square_distance(const struct nearest_epoch *s, const struct rein_report_run *path, int64_t epoch,
+                              const struct rein_report_run *to)
 {
 	double sum = 0;
 	for (uint32_t i = 0; i < to->n_param; i++) {
+		if (!counts(s, to->param_name[i]))
+			continue;
 		const float *row = path->path[i] + epoch * path->param_size[i];
 		for (int64_t k = 0; k < to->param_size[i]; k++)
 			sum += ((double)row[k] - (double)to->param[i][k]) * ((double)row[k] - (double)to->param[i][k]);
@@ -73,7 +85,7 @@ static rein_status one_run(const struct nearest_epoch *s, const struct rein_host
 	if (!comparable(path, run))
 		return rein_failf(host, "variants '%s' and '%s' have different parameters", s->reference, run->variant);
 	for (int64_t epoch = 0; epoch <= path->epochs; epoch++) {
-		double far = square_distance(path, epoch, run);
+		double far = square_distance(s, path, epoch, run);
 		if (far < best) {
 			best = far;
 			tau = epoch;
