@@ -254,7 +254,7 @@ static bool run_one(struct trainer *t, const struct stage *s, double *seconds)
 	t->total_step += t->steps;
 	t->total_epoch++;
 	t->at_epoch++;
-	return set_i32(t, t->epoch, (int32_t)t->total_epoch) && run_event(t, REIN_EPOCH_END);
+	return run_event(t, REIN_EPOCH_END);
 }
 
 bool run_epoch(struct trainer *t, const struct stage *s, struct metrics *out)

@@ -28,14 +28,11 @@ static bool open_backend(struct lab *l)
 	return l->backend && l->backend->component->vt.backend.open(l->backend->self, &l->backend->host, &o) >= 0;
 }
 
-static bool build(struct lab *l, const char *path, const char *const *override)
+static bool build(struct lab *l, const char *path, const char *variant)
 {
-	int n = 0;
-	while (override && override[n])
-		n++;
 	l->registry = registry_create(0, NULL);
 	l->file = config_read(path, l->diag);
-	l->config = l->file ? config_build(l->file, NULL, n, override, l->diag) : NULL;
+	l->config = l->file ? config_build(l->file, variant, 0, NULL, l->diag) : NULL;
 	l->settings = l->config && !diag_errors(l->diag) ? settings_read(l->config, l->diag) : NULL;
 	if (!l->settings || !open_backend(l))
 		return false;
@@ -50,14 +47,14 @@ static bool build(struct lab *l, const char *path, const char *const *override)
 	return l->trainer != NULL;
 }
 
-bool lab_open(struct lab *l, const char *path, const char *const *override, uint32_t flags)
+bool lab_open(struct lab *l, const char *path, const char *variant, uint32_t flags)
 {
 	const char *slash = strrchr(path, '/');
 	memset(l, 0, sizeof *l);
 	l->flags = flags;
 	l->diag = diag_create();
 	snprintf(l->dir, sizeof l->dir, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-	bool good = build(l, path, override);
+	bool good = build(l, path, variant);
 	diag_flush(l->diag, stderr);
 	return good;
 }

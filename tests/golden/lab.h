@@ -22,9 +22,9 @@ struct lab {
 	uint32_t flags;
 };
 
-/* Reads the config, applies overrides (NULL-terminated, or NULL), makes the trainer on the cpu,
- * flags REIN_NAIVE or 0. false: it could not; messages went to stderr. lab_close in both cases. */
-bool lab_open(struct lab *, const char *path, const char *const *override, uint32_t flags);
+/* Reads the config and makes the trainer of a variant (NULL: none) on the cpu, flags REIN_NAIVE
+ * or 0. false: it could not; messages went to stderr. lab_close in both cases. */
+bool lab_open(struct lab *, const char *path, const char *variant, uint32_t flags);
 void lab_close(struct lab *);
 /* All stages to their end; numbers of the last piece of work into *last (may be NULL). */
 bool lab_run(struct lab *, struct metrics *last);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_examples.c: every example beside a plugin, and every config here, trains, in all its
+ * variants; each folder of plugins/ has an example. A new one needs no line here.
+ */
+#include <criterion/criterion.h>
+#include <glob.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab.h"
+
+static void train(const char *path, const char *variant)
+{
+	double first = NAN, best = INFINITY;
+	struct lab l;
+	int status = 0;
+	bool good = lab_open(&l, path, variant, 0);
+	cr_expect(good, "%s: variant '%s' was refused", path, variant ? variant : "");
+	while (good && status == 0) {
+		struct metrics m = { 0 };
+		status = lab_next(&l, &m);
+		double loss = metrics_get(&m, "train.loss");
+		if (status == 0 && loss == loss) {
+			first = first == first ? first : loss;
+			best = loss < best ? loss : best;
+		}
+		metrics_finish(&m);
+	}
+	cr_expect(!good || status > 0, "%s: variant '%s' failed", path, variant ? variant : "");
+	cr_expect(!good || best < first, "%s: variant '%s': the loss never fell below %g", path, variant ? variant : "",
+	          first);
+	lab_close(&l);
+}
+
+static void train_variants(const char *path)
+{
+	struct diag *d = diag_create();
+	struct config_file *file = config_read(path, d);
+	const char *const *name;
+	int n = file ? config_variants(file, &name) : 0;
+	cr_expect(file, "%s cannot be read", path);
+	if (!n)
+		train(path, NULL);
+	for (int i = 0; i < n; i++)
+		train(path, name[i]);
+	if (file)
+		config_file_destroy(file);
+	diag_destroy(d);
+}
+
+static int train_all(const char *pattern)
+{
+	char path[4096];
+	glob_t found = { 0 };
+	snprintf(path, sizeof path, "%s/%s", getenv("REIN_SOURCE"), pattern);
+	cr_assert_eq(glob(path, 0, NULL, &found), 0, "nothing matches %s", path);
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		train_variants(found.gl_pathv[i]);
+	int n = (int)found.gl_pathc;
+	globfree(&found);
+	return n;
+}
+
+Test(examples, layers_and_losses_train)
+{
+	cr_expect_geq(train_all("plugins/layers/*/*.ini") + train_all("plugins/losses/*/*.ini"), 14);
+}
+Test(examples, optimizers_and_schedules_train)
+{
+	cr_expect_geq(train_all("plugins/optimizers/*/*.ini") + train_all("plugins/schedules/*/*.ini"), 9);
+}
+Test(examples, regularizers_train) { cr_expect_geq(train_all("plugins/regularizers/*/*.ini"), 12); }
+Test(examples, reports_train) { cr_expect_geq(train_all("plugins/reports/*/*.ini"), 4); }
+Test(examples, hard_cases_train) { cr_expect_geq(train_all("tests/plugins/*.ini"), 4); }
+
+Test(examples, every_plugin_has_one)
+{
+	static const char *const kinds[] = {
+		"layers", "losses", "optimizers", "schedules", "regularizers", "reports", NULL
+	};
+	char path[4096];
+	for (int k = 0; kinds[k]; k++) {
+		glob_t found = { 0 };
+		snprintf(path, sizeof path, "%s/plugins/%s/*", getenv("REIN_SOURCE"), kinds[k]);
+		cr_assert_eq(glob(path, 0, NULL, &found), 0);
+		for (size_t i = 0; i < found.gl_pathc; i++) {
+			const char *folder = found.gl_pathv[i], *name = strrchr(folder, '/') + 1;
+			snprintf(path, sizeof path, "%s/%s.ini", folder, name);
+			FILE *f = fopen(path, "r");
+			cr_expect(f, "%s is missing", path);
+			if (f)
+				fclose(f);
+		}
+		globfree(&found);
+	}
+}
