@@ -11,26 +11,27 @@
 
 #include "lab.h"
 
+/* Loss on the training split as evaluation sees it. */
+static double loss_now(struct lab *l)
+{
+	struct metrics m = { 0 };
+	double loss = trainer_evaluate(l->trainer, "train", &m, l->diag) >= 0 ? metrics_get(&m, "train.loss") : NAN;
+	metrics_finish(&m);
+	return loss;
+}
+
 static void train(const char *path, const char *variant)
 {
-	double first = NAN, best = INFINITY;
 	struct lab l;
-	int status = 0;
 	bool good = lab_open(&l, path, variant, 0);
 	cr_expect(good, "%s: variant '%s' was refused", path, variant ? variant : "");
-	while (good && status == 0) {
-		struct metrics m = { 0 };
-		status = lab_next(&l, &m);
-		double loss = metrics_get(&m, "train.loss");
-		if (status == 0 && loss == loss) {
-			first = first == first ? first : loss;
-			best = loss < best ? loss : best;
-		}
-		metrics_finish(&m);
+	if (good) {
+		double before = loss_now(&l);
+		cr_expect(lab_run(&l, NULL), "%s: variant '%s' failed", path, variant ? variant : "");
+		double after = loss_now(&l);
+		cr_expect(after < before, "%s: variant '%s': the loss went from %g to %g", path, variant ? variant : "", before,
+		          after);
 	}
-	cr_expect(!good || status > 0, "%s: variant '%s' failed", path, variant ? variant : "");
-	cr_expect(!good || best < first, "%s: variant '%s': the loss never fell below %g", path, variant ? variant : "",
-	          first);
 	lab_close(&l);
 }
 
