@@ -27,6 +27,7 @@ REIN = os.path.abspath(sys.argv[1])
 SMALL = os.path.join(HERE, "small.ini")
 ONE = os.path.join(HERE, "one.ini")
 COMMANDS = ["run", "validate", "summary", "inspect", "evaluate", "doctor"]
+PLUGINS = os.path.join(os.path.dirname(REIN), "tests", "plugins")
 NO_VARIANTS = ["--variant", "plain", "run.seed=1"]
 
 
@@ -265,6 +266,23 @@ def test_failing_variant_keeps_others(tmp):
     out, err = rein("run", path, "run.seed=1", "run.epochs=4", cwd=tmp, code=1)
     assert "1 of 3 runs failed" in err and "wild seed 1 did not finish" in out, out + err
     assert [r[0] for r in json.loads(read(tmp, "runs/x/tables.json"))[0]["rows"]] == ["plain", "l1"]
+
+
+def test_logger_plugin(tmp):
+    path = write(tmp, "x.ini", read(SMALL).decode() + "\n[loggers]\ncount = tally\n")
+    words = ["run", path, "--plugin-dir", PLUGINS, "run.epochs=4"]
+    rein(*words, cwd=tmp)
+    for v in ("plain", "l1"):
+        for seed in ("seed-1", "seed-2"):
+            lines = rows(tmp, "runs/x", v, seed, "metrics.jsonl")
+            own = sum(len(r) - 4 for r in lines)  # less stage, type, epoch, epochs
+            assert read(tmp, "runs/x", v, seed, "tally.txt").split() == [b"5", b"4", str(own).encode(), b"0"]
+    for slot, text in (("begin", "no room to tally 'plain' seed 1"), ("metrics", "lost count in stage train"),
+                       ("end", "the tally is lost")):
+        err = rein(*words, "--variant", "plain", "run.seed=1", f"loggers.count.fail={slot}", "--out", slot, cwd=tmp,
+                   code=1)[1]
+        assert f"count: tally 1.0.0: {text}" in err and re.search(r":\d+: \[loggers\]", err), err
+        assert not os.path.exists(os.path.join(tmp, slot, "x/plain"))
 
 
 # --- interruptions -------------------------------------------------------------------------
