@@ -276,8 +276,13 @@ bool run_epoch(struct trainer *t, const struct stage *s, struct metrics *out)
 	t->unread = !log;
 	if (log && !epoch_numbers(t, s, out))
 		return false;
-	if (log && s->epochs > 0 && seconds > 0)
-		metrics_set(out, "samples_per_s", (double)(t->steps * t->batch - (t->rest ? t->batch - t->rest : 0)) / seconds);
+	t->seconds += seconds;
+	t->samples += s->epochs > 0 ? t->steps * t->batch - (t->rest ? t->batch - t->rest : 0) : 0;
+	if (log && t->seconds > 0) {
+		metrics_set(out, "samples_per_s", (double)t->samples / t->seconds);
+		t->seconds = 0;
+		t->samples = 0;
+	}
 	if (t->env.settings->track && s->epochs > 0 && !path_append(t))
 		return false;
 	if (log && s->epochs > 0 && !ask_regularizers(t, s, out))

@@ -435,8 +435,12 @@ static bool load_path(struct trainer *t, const struct st_file *f, int64_t rows, 
 
 static bool load_position(struct trainer *t, const struct st_file *f, const char *path, char *why, size_t size)
 {
-	int64_t stage, done, unread, drawn = t->shuffles;
+	int64_t stage, done, unread, seed, drawn = t->shuffles;
 
+	if (!meta_int(f, "seed", &seed) || seed != (int64_t)t->store->seed) {
+		snprintf(why, size, "%s: the checkpoint is not of a run with seed %" PRIu64, path, t->store->seed);
+		return false;
+	}
 	if (!meta_int(f, "stage", &stage) || !meta_int(f, "stage_done", &done) || !meta_int(f, "unread", &unread) ||
 	    stage < -1 || stage >= t->n_stage) {
 		snprintf(why, size, "%s: the position in [stages] is missing or outside of this config", path);

@@ -142,7 +142,9 @@ struct trainer {
 	int64_t shuffles;    /* permutations drawn */
 	bool plain;          /* weights came from model.safetensors: evaluation uses them as they are */
 
-	bool unread; /* meters hold epochs that were not asked for */
+	bool unread;     /* meters hold epochs that were not asked for */
+	double seconds;  /* in steps since the last report ... */
+	int64_t samples; /* ... and how many samples those took */
 	struct copies best;
 	int64_t n_path, cap_path; /* track: rows so far */
 	float **path;

@@ -252,6 +252,10 @@ static bool check_patterns(struct trainer *t)
 	int errors = diag_errors(t->diag);
 	const char *lost = param_list(t, true);
 
+	if (t->net[0]->n_param == 0) {
+		diag_error(t->diag, &t->net[0]->section->at, "[network]: it has no parameters that train");
+		return false;
+	}
 	if (*lost)
 		at_instance(t->diag, t->optimizer[t->n_optimizer - 1],
 		            "no optimizer trains these parameters: %s; widen an on= or freeze their layers", lost);
@@ -380,7 +384,8 @@ static bool start_values(struct trainer *t)
 	if (!run_inits(t) || !upload_data(t))
 		return false;
 	if (t->env.settings->weights && !load_weights(t, t->env.settings->weights, false, why, sizeof why)) {
-		diag_error(t->diag, NULL, "%s", why);
+		const struct arg *a = config_setting(t->env.config, "run", "weights");
+		diag_error(t->diag, a ? &a->value_at : NULL, "[run] weights: %s", why);
 		return false;
 	}
 	return !t->env.settings->track || path_append(t);
