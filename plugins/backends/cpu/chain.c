@@ -301,11 +301,10 @@ void chain_task_range(struct chain_task *t, int64_t e0, int64_t n, const float *
 	int64_t size = c->cols && c->cols < STRIP ? STRIP / c->cols * c->cols : STRIP;
 	for (int64_t at = 0; at < n; at += size) {
 		int64_t m = n - at < size ? n - at : size;
-		for (int k = 0; k < c->n_slot; k++) {
-			if (c->slot[k].kind == SLOT_MEM)
-				t->ptr[k] = c->slot[k].base + (e0 + at) * c->slot[k].size;
-			else if (c->slot[k].kind == SLOT_BLOCK)
-				t->ptr[k] = (void *)(uintptr_t)(block + at);
+		for (int k = 0; k < c->n_moving; k++) {
+			const struct slot *s = &c->slot[c->moving[k]];
+			t->ptr[c->moving[k]] =
+				s->kind == SLOT_MEM ? s->base + (e0 + at) * s->size : (void *)(uintptr_t)(block + at);
 		}
 		for (int k = 0; k < c->n_step[c->variant]; k++)
 			run_step(c, &step[k], e0 + at, m, t->ptr);

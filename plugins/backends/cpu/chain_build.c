@@ -577,6 +577,9 @@ bool chain_build(struct chain *c, const struct rein_exec *e, int32_t n, const in
 		build_steps(&s, n, instr);
 		b.full |= s.full;
 	}
+	for (int k = 0; k < c->n_slot; k++)
+		if (c->slot[k].kind == SLOT_MEM || c->slot[k].kind == SLOT_BLOCK)
+			c->moving[c->n_moving++] = (int16_t)k;
 	chain_split(c);
 	return !b.full;
 }
