@@ -322,19 +322,21 @@ static bool fit_all(struct data *data, struct diag *d)
 }
 
 /* --- what a user should know though it is no error ---------------------------------------------- */
-/* Once for a cache, so that variants and seeds do not repeat it. */
-static void notice(const struct opening *o, const char *text)
+/* Once for a cache and split, so that variants and seeds do not repeat it. */
+static void notice(const struct opening *o, const char *what, const char *split, const char *text)
 {
+	char key[256];
 	struct said *s;
+	snprintf(key, sizeof key, "%s of %s", what, split);
 	for (s = o->cache ? o->cache->said : NULL; s; s = s->next)
-		if (!strcmp(s->text, text))
+		if (!strcmp(s->key, key))
 			return;
 	if (o->env->log)
 		(o->env->log)(o->env->log_ctx, REIN_LOG_WARN, text); /* <tgmath.h> has a macro log() */
-	s = o->cache ? calloc(1, sizeof *s + strlen(text) + 1) : NULL;
+	s = o->cache ? calloc(1, sizeof *s + strlen(key) + 1) : NULL;
 	if (!s)
 		return;
-	memcpy(s->text, text, strlen(text) + 1);
+	memcpy(s->key, key, strlen(key) + 1);
 	s->next = o->cache->said;
 	o->cache->said = s;
 }
@@ -349,12 +351,12 @@ static void notices(const struct opening *o, const struct data *data)
 		if (s->skipped) {
 			snprintf(text, sizeof text, "[data] %s: %lld of %lld samples cannot be read and are left out", s->name,
 			         (long long)s->skipped, (long long)(s->skipped + s->n));
-			notice(o, text);
+			notice(o, "skipped", s->name, text);
 		}
 		if (common) {
 			snprintf(text, sizeof text, "[data] %s: %lld of its %lld samples are also in 'train'", s->name,
 			         (long long)common, (long long)s->n);
-			notice(o, text);
+			notice(o, "overlap", s->name, text);
 		}
 	}
 }

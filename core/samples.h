@@ -38,7 +38,7 @@ struct opened {
 };
 struct said {
 	struct said *next;
-	char text[];
+	char key[];
 };
 struct data_cache {
 	uint64_t max_bytes, used;

@@ -21,5 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	open_as(data, size, 0, "last");
 	open_as(data, size, 1, "last,1");
+	fuzz_allocations = (long)(size % 16); /* memory ends early */
+	open_as(data, size, (int32_t)(size / 16 % 2), "last");
+	fuzz_allocations = -1;
 	return 0;
 }

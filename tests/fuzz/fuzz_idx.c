@@ -24,5 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	open_both(data, size, good_labels, sizeof good_labels);
 	open_both(good_images, sizeof good_images, data, size);
+	fuzz_allocations = (long)(size % 8); /* memory ends early */
+	open_both(data, size, good_labels, sizeof good_labels);
+	fuzz_allocations = -1;
 	return 0;
 }
