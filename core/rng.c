@@ -67,6 +67,31 @@ double rng_normal(uint64_t key, uint64_t i)
 	return r * (i & 1 ? sin(angle) : cos(angle));
 }
 
+void rng_uniforms(uint64_t key, double a, double b, int64_t n, double *out)
+{
+	uint32_t w[4];
+	for (int64_t i = 0; i < n; i++) {
+		if (i % 4 == 0)
+			words(key, (uint64_t)i / 4, 0, w);
+		out[i] = a + (b - a) * ((double)(w[i % 4] >> 8) * 0x1p-24);
+	}
+}
+
+void rng_normals(uint64_t key, double a, double b, int64_t n, double *out)
+{
+	uint32_t w[4];
+	double r = 0, angle = 0;
+	for (int64_t i = 0; i < n; i++) {
+		if (i % 4 == 0)
+			words(key, (uint64_t)i / 4, 0, w);
+		if (i % 2 == 0) {
+			r = sqrt(-2 * log(((double)(w[i & 2] >> 8) + 1) * 0x1p-24));
+			angle = 6.283185307179586477 * ((double)(w[(i & 2) | 1] >> 8) * 0x1p-24);
+		}
+		out[i] = a + b * (r * (i & 1 ? sin(angle) : cos(angle)));
+	}
+}
+
 void rng_permutation(uint64_t key, uint64_t epoch, int64_t n, int32_t *out)
 {
 	uint32_t w[4] = { 0 };

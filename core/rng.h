@@ -17,6 +17,9 @@ uint64_t rng_key(uint64_t seed, const char *name);
 /* Uniform [0,1) k * 2^-24 and normal numbers of a stream; element i. Same bits as RANDOM. */
 double rng_uniform(uint64_t key, uint64_t i);
 double rng_normal(uint64_t key, uint64_t i);
+/* a + (b - a) u and a + b z for elements 0..n-1, with the same bits as one by one. */
+void rng_uniforms(uint64_t key, double a, double b, int64_t n, double *out);
+void rng_normals(uint64_t key, double a, double b, int64_t n, double *out);
 /* A permutation of 0..n-1 (Fisher-Yates over the stream `key`, epoch). */
 void rng_permutation(uint64_t key, uint64_t epoch, int64_t n, int32_t *out);
 

@@ -158,16 +158,12 @@ struct state *store_declare(struct store *s, const char *name, uint32_t role, ui
 /* --- initial values ----------------------------------------------------------------- */
 static void draw_uniform(struct store *s, const struct state *t, double a, double b, double *out)
 {
-	uint64_t key = rng_key(s->seed, t->name);
-	for (int64_t i = 0; i < t->count; i++)
-		out[i] = a + (b - a) * rng_uniform(key, (uint64_t)i);
+	rng_uniforms(rng_key(s->seed, t->name), a, b, t->count, out);
 }
 
 static void draw_normal(struct store *s, const struct state *t, double mean, double std, double *out)
 {
-	uint64_t key = rng_key(s->seed, t->name);
-	for (int64_t i = 0; i < t->count; i++)
-		out[i] = mean + std * rng_normal(key, (uint64_t)i);
+	rng_normals(rng_key(s->seed, t->name), mean, std, t->count, out);
 }
 
 /* PyTorch's stream draws floats, in place at the end of `out`. */

@@ -183,3 +183,18 @@ Test(rng, torch_permutation)
 	cr_assert_arr_eq(p, want, sizeof p);
 	torch_rng_destroy(t);
 }
+
+/* Many at once are the same numbers, also where a block of four or a pair is cut. */
+Test(rng, many_at_once)
+{
+	double out[11];
+	uint64_t key = rng_key(7, "many");
+	for (int64_t n = 0; n <= 11; n++) {
+		rng_uniforms(key, -0.5, 2, n, out);
+		for (int64_t i = 0; i < n; i++)
+			cr_assert_eq(out[i], -0.5 + 2.5 * rng_uniform(key, (uint64_t)i));
+		rng_normals(key, 1, 0.25, n, out);
+		for (int64_t i = 0; i < n; i++)
+			cr_assert_eq(out[i], 1 + 0.25 * rng_normal(key, (uint64_t)i));
+	}
+}
