@@ -24,6 +24,7 @@ struct running {
 	struct trainer *t;
 	struct runlog *log;
 	double begun, saved;
+	bool settled; /* resolved.ini is on disk */
 	char why[1024];
 };
 
@@ -53,6 +54,37 @@ static bool write_text(struct running *g, const char *name, const char *text)
 	return good;
 }
 
+/* resolved.ini, unlike all other files, is not synced when it is written: a run shall start at
+ * once. It is on disk before the first file that needs it. */
+static bool write_resolved(struct running *g)
+{
+	char *path = path_join(g->r->folder.work, FILE_RESOLVED);
+	FILE *f = fopen(path, "w");
+	bool good = f && fputs(g->r->resolved, f) >= 0;
+	good = f && !fclose(f) && good;
+	if (!good) {
+		snprintf(g->why, sizeof g->why, "cannot write '%s': %s", path, strerror(errno));
+		unlink(path);
+	}
+	free(path);
+	return good;
+}
+
+static bool settle_resolved(struct running *g)
+{
+	if (g->settled)
+		return true;
+	char *path = path_join(g->r->folder.work, FILE_RESOLVED);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	g->settled = fd >= 0 && !fsync(fd);
+	if (!g->settled)
+		snprintf(g->why, sizeof g->why, "cannot write '%s': %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return g->settled;
+}
+
 static bool save(struct running *g, const char *name, bool (*what)(struct trainer *, const char *, char *, size_t))
 {
 	char *path = path_join(g->r->folder.work, name);
@@ -63,7 +95,7 @@ static bool save(struct running *g, const char *name, bool (*what)(struct traine
 
 static bool checkpoint(struct running *g)
 {
-	if (!runlog_sync(g->log, g->e->s->diag))
+	if (!settle_resolved(g) || !runlog_sync(g->log, g->e->s->diag))
 		return false;
 	g->saved = seconds(CLOCK_MONOTONIC);
 	return save(g, FILE_CHECKPOINT, trainer_save);
@@ -106,8 +138,7 @@ static bool begin(struct running *g)
 	const struct section *s = config_section(r->variant->config, "loggers");
 	int n = 0;
 
-	if (r->go_on ? !take_up(g)
-	             : !run_folder_begin(&r->folder, g->why, sizeof g->why) || !write_text(g, FILE_RESOLVED, r->resolved)) {
+	if (r->go_on ? !take_up(g) : !run_folder_begin(&r->folder, g->why, sizeof g->why) || !write_resolved(g)) {
 		free(logger);
 		return false;
 	}
@@ -321,8 +352,8 @@ static bool complete(struct running *g)
 	struct runlog *log = g->log;
 
 	gather_facts(g);
-	bool good = (set->checkpoint_seconds < 0 || checkpoint(g)) && save(g, FILE_MODEL, trainer_save_model) &&
-	            (!set->track || write_track(g));
+	bool good = settle_resolved(g) && (set->checkpoint_seconds < 0 || checkpoint(g)) &&
+	            save(g, FILE_MODEL, trainer_save_model) && (!set->track || write_track(g));
 	g->log = NULL;
 	good = runlog_destroy(log, good ? REIN_OK : REIN_ERROR, e->s->diag) && good;
 	if (!good)
