@@ -27,6 +27,7 @@ struct hosted {
 	uint64_t stream; /* key of host->random */
 	int n_out;
 	struct outcome *out;
+	bool lost; /* a relative path was found nowhere, and REIN_DATA is not set */
 };
 
 /* --- common keys ------------------------------------------------------------------------- */
@@ -194,6 +195,7 @@ struct filling {
 	const struct host_env *env; /* NULL: PATH and REF are not to be had */
 	const struct rein_ref *(*resolve)(void *ctx, uint32_t kind, const char *name);
 	void *resolve_ctx;
+	bool lost; /* see struct hosted */
 };
 
 /* Rows and where they go: the component's and the common ones. */
@@ -284,6 +286,7 @@ static const char *full_path(struct filling *f, const struct arg *a, const char 
 	for (int i = 0; i < n; i++)
 		if (!access(place[i], F_OK))
 			return place[i];
+	f->lost |= !f->env->data_root;
 	return place[0];
 }
 
@@ -489,6 +492,7 @@ struct instance *instance_create(struct registry *r, uint32_t kind, const struct
 		instance_destroy(&h->i);
 		return NULL;
 	}
+	h->lost = f.lost;
 	h->i.created = true;
 	if (c->c.create && c->c.create(h->i.self, &h->i.host) < 0) {
 		instance_error(&h->i, d, "it could not be made");
@@ -526,8 +530,9 @@ void instance_error(struct instance *i, struct diag *d, const char *fallback)
 	const char *sentence = instance_failure(i);
 	struct place at = i->spec->at;
 	at.len = 0;
-	diag_error(d, &at, "[%s] %s: %s %s: %s", i->spec->section, i->name, i->component->c.name,
-	           i->component->plugin_version, *sentence ? sentence : fallback);
+	diag_error(d, &at, "[%s] %s: %s %s: %s%s", i->spec->section, i->name, i->component->c.name,
+	           i->component->plugin_version, *sentence ? sentence : fallback,
+	           ((struct hosted *)i)->lost ? " (REIN_DATA, the folder of the data sets, is not set)" : "");
 }
 
 bool instance_key(const struct instance *i, int n, const char **key, const char **value, const char **origin_)
