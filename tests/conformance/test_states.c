@@ -339,3 +339,33 @@ Test(states, custom)
 		}
 	}
 }
+
+/* Guard bands: a kernel that writes past its result is named. */
+static rein_status overrun(const void *ctx, const struct rein_tensor_view *in, struct rein_tensor_view *out)
+{
+	(void)ctx, (void)in;
+	memset(out[0].data, 0, out[0].bytes + 4);
+	return REIN_OK;
+}
+Test(states, guard_bands_catch_an_overrun)
+{
+	for (int k = 0; k < N_WAYS; k++) {
+		struct rig *r = rig_create(ways[k] | REIN_GUARD, 2, 4);
+		struct rein_custom f = { .struct_size = sizeof f,
+			                     .n_out = 1,
+			                     .name = "overrun",
+			                     .run = overrun,
+			                     .out = { { REIN_REAL_T, 1, { 16 } } } };
+		rig_state(r, "x", REIN_REAL_T, 1, (int64_t[]){ 3 }, NULL);
+		struct recorder *rec = rig_record(r, "overrun", false);
+		rein_val y, x = state_read(rec, r, "x");
+		rein_custom_op(recorder_rec(rec), &f, 1, &x, 1, &y);
+		recorder_output(rec, y);
+		struct compiled *c = done(r, rec);
+		cr_assert_lt(compiled_run(c, 1), 0);
+		const char *why = instance_failure(r->backend);
+		cr_assert(strstr(why, "of overrun wrote byte") != NULL, "%s", why);
+		compiled_destroy(c);
+		rig_destroy(r);
+	}
+}

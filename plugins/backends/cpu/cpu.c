@@ -400,7 +400,7 @@ static rein_status cpu_compile(void *self, const struct rein_host *host, const s
                                const struct rein_plan *plan, struct rein_exec **out)
 {
 	struct cpu *cpu = self;
-	if (plan->arena_bytes > cpu->arena_bytes) {
+	if (plan->arena_bytes > cpu->arena_bytes || !cpu->arena) {
 		unsigned char *arena = cpu_alloc(cpu, host, (uint64_t)plan->arena_bytes);
 		if (!arena)
 			return REIN_ERROR;
