@@ -46,7 +46,9 @@ struct rein_prog_instr {
 	 *   pairs by Box-Muller: u = ((w0>>8)+1)*2^-24, v = (w1>>8)*2^-24,
 	 *   sqrt(-2 ln u) * { cos, sin }(2 pi v). Uniform: (w>>8)*2^-24.
 	 * MAP: attr.data: const struct rein_map *. CUSTOM: ext: const struct rein_custom *.
-	 * REPEAT: ext: const struct rein_loop *, body: the loop's program. */
+	 * REPEAT: ext: const struct rein_loop *, body: the loop's program. A round runs while any
+	 *   carried `active` is true; the body's outputs are the next carried values as they are
+	 *   (REIN_FREEZE and `active` falling are recorded in the body). */
 	const struct rein_program *body;
 };
 
@@ -99,8 +101,8 @@ struct rein_plan {
 	int64_t *workspace;      /* per kernel: scratch bytes, valid during that kernel */
 	int64_t *workspace_at;   /* per kernel: arena offset, by the core */
 	int64_t *offset;         /* per value: arena offset (ARENA, or where an alias leads), by the core */
-	uint8_t *copied;         /* per commit: 1: run() must copy value to state at the end (by the core);
-	                          * 0: the value already lives there */
+	uint8_t *copied;         /* per commit: 1: run() must copy value to state at the end (by the core),
+	                          * as if all at once (two states may trade places); 0: it lives there */
 	int64_t arena_bytes;     /* by the core */
 	struct rein_plan **body; /* per instr: plan of its loop body or NULL, complete before the outer
 	                          * schedule(); a body's arena must come out of the outer workspace */

@@ -176,7 +176,7 @@ struct rein_custom;
 struct rein_tensor;
 
 /* Records the derivative of an overridden value: given out and their gradients g
- * (REIN_NONE: zero), fills gin[0..n_in-1] (REIN_NONE: zero). Same thread rules as
+ * (REIN_NONE: zero), fills gin[0..n_in-1], which come as REIN_NONE: zero. Same thread rules as
  * recording. `ctx` is as given to rein_override / in struct rein_custom. */
 typedef void rein_vjp(const void *ctx, struct rein_rec *r, const rein_val *in, const rein_val *out, const rein_val *g,
                       rein_val *gin);

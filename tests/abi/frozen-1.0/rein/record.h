@@ -112,7 +112,8 @@ static inline rein_val rein_override(struct rein_rec *r, rein_val y, uint32_t n,
 	return r->vt->override(r, y, n, in, rule, ctx);
 }
 /* Maths in a C function, CPU only: for outside libraries. `run` is [compute], gets
- * contiguous tensors in the order recorded and returns a status. */
+ * contiguous tensors in the order recorded and returns a status. The struct itself is
+ * copied. */
 struct rein_tensor_view {
 	void *data;
 	int64_t dim[REIN_MAX_RANK];

@@ -13,7 +13,8 @@
 #include "host.h"
 #include "math.h"
 
-/* Events, recorded as programs of their own. */
+/* Events, recorded as programs of their own. t->epoch is the number, from 0, of the epoch
+ * that begins or ends. */
 #define REIN_EPOCH_BEGIN 0u
 #define REIN_EPOCH_END   1u
 #define REIN_STAGE_BEGIN 2u
