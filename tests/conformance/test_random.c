@@ -12,7 +12,7 @@
 
 #include "../support/random_program.h"
 
-#define MOST (1 << 18)
+#define MOST (1 << 22)
 
 /* All outputs, then all states of the program, one after another. */
 static int64_t results(struct rig *r, struct compiled *c, uint64_t seed, double *out, int64_t *at, int *n)

@@ -340,6 +340,31 @@ static void loops(struct gen *g)
 	add(g, rein_stop(g->r, carry[1]), x.bound + 20, false);
 }
 
+static void draws(struct gen *g)
+{
+	static const char *const streams[] = { "a", "b", "c" };
+	int64_t dim[2] = { 1 + below(g, 9), 1 + below(g, 40) };
+	uint32_t dist = below(g, 2); /* uniform, normal */
+	rein_val u = rein_random(g->r, streams[below(g, 3)], dist, REIN_ONCE, 2, dim);
+	add(g, u, dist == REIN_NORMAL ? 6 : 1, dist == REIN_UNIFORM);
+}
+
+static void integers(struct gen *g)
+{
+	struct item x = *pick(g, REIN_I32_T, -1, true), y = *pick(g, REIN_I32_T, rein_rank(g->r, x.v), true);
+	bool same = true;
+	for (int32_t i = 0; i < rein_rank(g->r, x.v); i++)
+		same &= rein_dim(g->r, x.v, i) == rein_dim(g->r, y.v, i);
+	rein_val b = same ? y.v : rein_scalar_i(g->r, (int32_t)below(g, 5) - 2);
+	switch (below(g, 5)) {
+	case 0: add(g, rein_add(g->r, x.v, b), 100, true); break;
+	case 1: add(g, rein_mul(g->r, x.v, b), 1000, true); break;
+	case 2: add(g, rein_cast(g->r, rein_lt(g->r, b, x.v), REIN_I32_T), 1, true); break;
+	case 3: add(g, rein_sum_over(g->r, x.v, 1 + below(g, 3), REIN_KEEP), 1000, true); break;
+	default: add(g, rein_div(g->r, x.v, rein_scalar_i(g->r, 1 + (int32_t)below(g, 4))), 100, true); break;
+	}
+}
+
 /* A step: the gradient of the mean of something in some states, and an update in place. */
 static void learns(struct gen *g)
 {
@@ -368,8 +393,8 @@ static void learns(struct gen *g)
 
 struct compiled *random_program(struct rig *rig, uint64_t seed, int ops)
 {
-	static void (*const kinds[])(struct gen *) = { smooth, smooth, jumps,   two,    two,    reduce, product,
-		                                           view,   view,   indexed, coarse, images, loops };
+	static void (*const kinds[])(struct gen *) = { smooth, smooth,  jumps,  two,    two,   reduce, product, view,
+		                                           view,   indexed, coarse, images, loops, draws,  integers };
 	struct gen *g = calloc(1, sizeof *g);
 	char name[32];
 	snprintf(name, sizeof name, "random %llu", (unsigned long long)seed);
@@ -378,6 +403,8 @@ struct compiled *random_program(struct rig *rig, uint64_t seed, int ops)
 	g->rec = rig_record(rig, name, false);
 	g->r = recorder_rec(g->rec);
 	fresh(g, REIN_REAL_T, 2, (int64_t[]){ 9, 21 }, 0);
+	if (seed % 4 == 0) /* enough elements for many tasks */
+		fresh(g, REIN_REAL_T, 2, (int64_t[]){ 150, 130 }, 0);
 	for (int k = 0; k < ops; k++)
 		kinds[below(g, sizeof kinds / sizeof *kinds)](g);
 	learns(g);
