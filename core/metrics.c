@@ -188,3 +188,64 @@ bool meters_read(struct trainer *t, struct metrics *out, bool *bad)
 	}
 	return true;
 }
+
+/* --- keys that name a metric --------------------------------------------------------------- */
+/* Every name that an epoch's numbers can have, NULL at the end. */
+static const char **known_names(struct trainer *t)
+{
+	struct network *net = t->net[0];
+	const char **name = zalloc((size_t)t->n_meter + (size_t)net->n_param + 8, sizeof *name);
+	int n = 0;
+
+	for (int i = 0; i < t->n_meter; i++)
+		name[n++] = t->meter[i].name;
+	if (data_split(t->data, "val")) {
+		name[n++] = "val.loss";
+		if (t->train->info.target == REIN_TARGET_CLASS)
+			name[n++] = "val.accuracy";
+	}
+	name[n++] = "lr";
+	name[n++] = "norm";
+	for (int i = 0; i < net->n_param; i++)
+		name[n++] = trainer_text(t, "norm.%s", net->param[i]->name);
+	return name;
+}
+
+static bool is_listed(const char *const *name, const char *word)
+{
+	for (; *name; name++)
+		if (!strcmp(*name, word))
+			return true;
+	return false;
+}
+
+bool metrics_exist(struct trainer *t)
+{
+	const char **name = known_names(t), *near;
+	bool good = true;
+	char list[512];
+
+	for (int i = 0; i < t->n_regularizer; i++) {
+		const struct instance *in = t->regularizer[i];
+		for (int k = 0; k < in->component->n_key; k++) {
+			const struct rein_key *row = &in->component->key[k];
+			const char *word = row->type == REIN_KEY_STRING && (row->flags & REIN_KEY_METRIC)
+			                       ? *(const char *const *)(const void *)((const char *)in->self + row->offset)
+			                       : NULL;
+			if (!word || is_listed(name, word))
+				continue;
+			const struct place *at = &in->spec->at;
+			for (int a = 0; a < in->spec->n_arg; a++)
+				if (!strcmp(in->spec->arg[a].key, row->key))
+					at = &in->spec->arg[a].value_at;
+			near = diag_nearest(word, name);
+			diag_list(list, sizeof list, name);
+			diag_error(t->diag, at, "[%s] %s: %s=%s: this run has no such metric%s%s%s known: %s", in->spec->section,
+			           in->spec->name, row->key, word, near ? "; did you mean '" : ";", near ? near : "",
+			           near ? "'?" : "", list);
+			good = false;
+		}
+	}
+	free(name);
+	return good;
+}

@@ -18,7 +18,7 @@
 #define BLOCK_MAX      (64u << 20) /* bytes of a component's struct */
 #define KEY_V1_0       72u         /* sizeof(struct rein_key) in 1.0 */
 #define COMPONENT_V1_0 88u         /* sizeof(struct rein_component) in 1.0 */
-#define KEY_FLAGS      (REIN_KEY_KNOB | REIN_KEY_OVER_MIN | REIN_KEY_UNDER_MAX | REIN_KEY_MAY_BE_EMPTY)
+#define KEY_FLAGS      (REIN_KEY_KNOB | REIN_KEY_OVER_MIN | REIN_KEY_UNDER_MAX | REIN_KEY_MAY_BE_EMPTY | REIN_KEY_METRIC)
 
 _Static_assert(sizeof(struct rein_key) >= KEY_V1_0, "members are only appended");
 _Static_assert(sizeof(struct rein_component) >= COMPONENT_V1_0, "members are only appended");
@@ -169,6 +169,8 @@ static bool check_key(struct pool *pool, const struct rein_key *k, uint32_t bloc
 		return refuse(why, "key '%s': its range is empty", k->key);
 	if ((k->flags & REIN_KEY_KNOB) && k->type != REIN_KEY_REAL)
 		return refuse(why, "key '%s': only a number can be a knob", k->key);
+	if ((k->flags & REIN_KEY_METRIC) && k->type != REIN_KEY_STRING)
+		return refuse(why, "key '%s': only a string can name a metric", k->key);
 	if ((k->flags & REIN_KEY_MAY_BE_EMPTY) &&
 	    (k->type == REIN_KEY_INT || k->type == REIN_KEY_REAL || k->type == REIN_KEY_BOOL || k->type == REIN_KEY_ENUM))
 		return refuse(why, "key '%s': a %s cannot be empty", k->key, key_type_name(k));

@@ -259,6 +259,8 @@ bool scheduled(const struct trainer *, const struct instance *schedule, const st
 void meter_record(struct pass *, const char *name, rein_val, uint32_t how);
 /* The program that reads and clears all meters and takes parameter norms. */
 struct program *meters_program(struct trainer *);
+/* Keys flagged REIN_KEY_METRIC name metrics of this run; said to t->diag where not. */
+bool metrics_exist(struct trainer *);
 /* Runs it; true unless the backend failed. *bad: the loss was not finite. */
 bool meters_read(struct trainer *, struct metrics *, bool *bad);
 

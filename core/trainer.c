@@ -400,7 +400,7 @@ static bool prepare(struct trainer *t)
 		return false;
 	model_facts(t);
 	declare_states(t);
-	if (!stages_read(t) || !look_at_everything(t) || !check_output(t) || !check_patterns(t))
+	if (!stages_read(t) || !look_at_everything(t) || !check_output(t) || !check_patterns(t) || !metrics_exist(t))
 		return false;
 	return stages_masks(t) && declare_table(t) && make_programs(t) && start_values(t);
 }

@@ -55,7 +55,9 @@ bool lab_open(struct lab *l, const char *path, const char *variant, uint32_t fla
 	l->diag = diag_create();
 	snprintf(l->dir, sizeof l->dir, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
 	bool good = build(l, path, variant);
-	diag_flush(l->diag, stderr);
+	FILE *f = fmemopen(l->messages, sizeof l->messages, "w");
+	diag_flush(l->diag, f);
+	fclose(f);
 	return good;
 }
 

@@ -19,11 +19,12 @@ struct lab {
 	struct data_cache *cache;
 	struct trainer *trainer;
 	char dir[4096];
+	char messages[4096]; /* what lab_open had to say */
 	uint32_t flags;
 };
 
 /* Reads the config and makes the trainer of a variant (NULL: none) on the cpu, flags REIN_NAIVE
- * or 0. false: it could not; messages went to stderr. lab_close in both cases. */
+ * or 0. false: it could not; messages say why. lab_close in both cases. */
 bool lab_open(struct lab *, const char *path, const char *variant, uint32_t flags);
 void lab_close(struct lab *);
 /* All stages to their end; numbers of the last piece of work into *last (may be NULL). */

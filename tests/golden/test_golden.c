@@ -61,7 +61,7 @@ static void run_case(const char *file, uint32_t flags)
 	cr_assert(want, "%s", why);
 	snprintf(path, sizeof path, "%s/%s", folder, file);
 	bool good = lab_open(&l, path, NULL, flags);
-	cr_expect(good, "%s: refused", name);
+	cr_expect(good, "%s: refused: %s", name, l.messages);
 	for (int i = 0; good && i < want->n; i++) {
 		const struct st_tensor *t = &want->tensor[i];
 		if (!strncmp(t->name, "set.", 4))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_examples.c: every example beside a plugin, and every config here, trains, in all its
- * variants; each folder of plugins/ has an example. A new one needs no line here.
+ * variants; each folder of plugins/ has an example; those in refused/ are refused with the words
+ * of their first line. A new one needs no line here.
  */
 #include <criterion/criterion.h>
 #include <glob.h>
@@ -24,7 +25,7 @@ static void train(const char *path, const char *variant)
 {
 	struct lab l;
 	bool good = lab_open(&l, path, variant, 0);
-	cr_expect(good, "%s: variant '%s' was refused", path, variant ? variant : "");
+	cr_expect(good, "%s: variant '%s' was refused: %s", path, variant ? variant : "", l.messages);
 	if (good) {
 		double before = loss_now(&l);
 		cr_expect(lab_run(&l, NULL), "%s: variant '%s' failed", path, variant ? variant : "");
@@ -51,17 +52,33 @@ static void train_variants(const char *path)
 	diag_destroy(d);
 }
 
-static int train_all(const char *pattern)
+static int for_all(const char *pattern, void (*f)(const char *path))
 {
 	char path[4096];
 	glob_t found = { 0 };
 	snprintf(path, sizeof path, "%s/%s", getenv("REIN_SOURCE"), pattern);
 	cr_assert_eq(glob(path, 0, NULL, &found), 0, "nothing matches %s", path);
 	for (size_t i = 0; i < found.gl_pathc; i++)
-		train_variants(found.gl_pathv[i]);
+		f(found.gl_pathv[i]);
 	int n = (int)found.gl_pathc;
 	globfree(&found);
 	return n;
+}
+
+static int train_all(const char *pattern) { return for_all(pattern, train_variants); }
+
+/* The first line of the file says what the messages must hold. */
+static void refuse(const char *path)
+{
+	char line[512] = "";
+	struct lab l;
+	FILE *f = fopen(path, "r");
+	cr_assert(f && fgets(line, sizeof line, f) && !strncmp(line, "; expect: ", 10), "%s", path);
+	fclose(f);
+	line[strcspn(line, "\n")] = 0;
+	cr_expect_not(lab_open(&l, path, NULL, 0), "%s was not refused", path);
+	cr_expect(strstr(l.messages, line + 10), "%s: '%s' is not in:\n%s", path, line + 10, l.messages);
+	lab_close(&l);
 }
 
 Test(examples, layers_and_losses_train)
@@ -75,6 +92,11 @@ Test(examples, optimizers_and_schedules_train)
 Test(examples, regularizers_train) { cr_expect_geq(train_all("plugins/regularizers/*/*.ini"), 12); }
 Test(examples, reports_train) { cr_expect_geq(train_all("plugins/reports/*/*.ini"), 4); }
 Test(examples, hard_cases_train) { cr_expect_geq(train_all("tests/plugins/*.ini"), 4); }
+
+Test(examples, mistakes_are_refused_with_the_reason)
+{
+	cr_expect_geq(for_all("tests/plugins/refused/*.ini", refuse), 11);
+}
 
 Test(examples, every_plugin_has_one)
 {

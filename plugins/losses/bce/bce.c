@@ -15,6 +15,10 @@ static rein_val bce_record(const void *self, struct rein_rec *r, rein_val z, rei
 		}
 		y = rein_reshape(r, rein_cast(r, y, REIN_REAL_T), 2, dim);
 	}
+	if (rein_dim(r, z, 1) != rein_dim(r, y, 1)) {
+		rein_refuse(r, "bce needs as many outputs (units= of the last layer) as there are targets");
+		return REIN_NONE;
+	}
 	return rein_mean_rows(r, rein_sub(r, rein_softplus(r, z), rein_mul(r, z, y)));
 }
 

@@ -6,6 +6,11 @@
 
 static rein_val mse_record(const void *self, struct rein_rec *r, rein_val z, rein_val y)
 {
+	/* Subtracting would repeat a single output over all targets. */
+	if (rein_dim(r, z, 1) != rein_dim(r, y, 1)) {
+		rein_refuse(r, "mse needs as many outputs (units= of the last layer) as there are targets");
+		return REIN_NONE;
+	}
 	return rein_mean_rows(r, rein_square(r, rein_sub(r, z, y)));
 }
 

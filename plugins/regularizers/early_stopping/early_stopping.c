@@ -21,7 +21,7 @@ static const char *const modes[] = { "auto", "min", "max", NULL };
 static const char *const rules[] = { "beyond", "reached", NULL };
 static const char *const restores[] = { "last", "best", NULL };
 static const struct rein_key early_stopping_keys[] = {
-	REIN_STRING(struct early_stopping, monitor, "val.loss", "metric that is watched, e.g. val.loss, val.accuracy"),
+	REIN_METRIC(struct early_stopping, monitor, "val.loss", "metric that is watched, e.g. val.loss, val.accuracy"),
 	REIN_ENUM(struct early_stopping, mode, "auto", modes, "which is better; auto: max for accuracy, else min"),
 	REIN_REAL(struct early_stopping, min_delta, "0", 0, 1e6, 0, "an improvement must be larger than this"),
 	REIN_INT(struct early_stopping, patience, "20", 0, 1LL << 40, "evaluations without improvement that are allowed"),
@@ -71,7 +71,7 @@ static uint32_t early_stopping_epoch_end(const void *self, const struct rein_hos
 	int tired = s->rule == BEYOND ? m->wait > s->patience : m->wait >= s->patience && m->wait > 0;
 	if (lost || (tired && metrics->epoch >= s->min_epochs)) {
 		if (lost)
-			snprintf(line, sizeof line, "epoch %lld: %s is not a number, or no metric of this run: stopped",
+			snprintf(line, sizeof line, "epoch %lld: %s is not a number: stopped",
 			         (long long)metrics->epoch, s->monitor);
 		else
 			snprintf(line, sizeof line, "stopped after epoch %lld: best %s %.6g was in epoch %lld",
