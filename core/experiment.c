@@ -226,14 +226,15 @@ void experiment_destroy(struct experiment *e)
 	free(e);
 }
 
-struct trainer *experiment_trainer(struct experiment *e, const struct variant *v, int64_t seed)
+struct trainer *experiment_trainer(struct experiment *e, const struct variant *v, int64_t seed, bool check)
 {
 	struct trainer_env env = { .config = v->config,
 		                       .settings = v->settings,
 		                       .registry = e->s->registry,
 		                       .backend = v->backend->instance,
 		                       .cache = e->cache,
-		                       .host = make_env(v->config, seed, e->s->diag, e) };
+		                       .host = make_env(v->config, seed, e->s->diag, e),
+		                       .check = check };
 	return trainer_create(&env, e->s->diag);
 }
 
@@ -304,7 +305,7 @@ static void check_variant(struct experiment *e, struct variant *v)
 		return;
 	v->settings = settings_read_all(v->config, d);
 	v->backend = share_backend(e, v);
-	struct trainer *t = v->backend ? experiment_trainer(e, v, v->settings->seed[0]) : NULL;
+	struct trainer *t = v->backend ? experiment_trainer(e, v, v->settings->seed[0], v != e->variant) : NULL;
 	make_own(e, v, t);
 	if (t && !diag_errors(d)) {
 		struct run *more = tool_alloc((size_t)(e->n_run + v->settings->n_seed) * sizeof *more);
@@ -505,7 +506,7 @@ int experiment_run(struct experiment *e)
 		}
 		struct trainer *t = e->first && r->variant == e->variant && r->seed == r->variant->settings->seed[0]
 		                        ? e->first
-		                        : experiment_trainer(e, r->variant, r->seed);
+		                        : experiment_trainer(e, r->variant, r->seed, false);
 		if (t == e->first)
 			e->first = NULL;
 		if (!t) {

@@ -87,7 +87,8 @@ int experiment_check(struct experiment *);
 int experiment_run(struct experiment *);
 
 /* experiment.c */
-struct trainer *experiment_trainer(struct experiment *, const struct variant *, int64_t seed);
+/* check: only to find errors; the trainer cannot be run. */
+struct trainer *experiment_trainer(struct experiment *, const struct variant *, int64_t seed, bool check);
 /* The instance made from a spec, among the trainer's or the variant's own; NULL. */
 struct instance *experiment_instance(const struct variant *, struct trainer *, const struct spec *);
 /* Opens a backend for settings; NULL after errors. `why_not` (may be NULL) gets what `auto`

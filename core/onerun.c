@@ -430,7 +430,7 @@ bool run_recall(struct experiment *e, struct run *r)
 		good = false;
 	}
 	if (good && e->wants_reports) {
-		struct trainer *t = experiment_trainer(e, r->variant, r->seed);
+		struct trainer *t = experiment_trainer(e, r->variant, r->seed, false);
 		good = t && trainer_load_model(t, model, g.why, sizeof g.why);
 		if (good) {
 			keep_params(r, t, false);

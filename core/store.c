@@ -283,7 +283,7 @@ rein_status store_allocate(struct store *s)
 			return REIN_ERROR;
 		if (t->ready || t->init.kind == REIN_INIT_VALUE)
 			continue;
-		if (t->init.kind == REIN_INIT_ZEROS) /* alloc gave zeros */
+		if (t->init.kind == REIN_INIT_ZEROS || s->blank) /* alloc gave zeros */
 			t->ready = true;
 		else if (initialise(s, t) < 0)
 			return REIN_ERROR;

@@ -35,6 +35,7 @@ struct store {
 	uint32_t real_size;
 	uint64_t seed;
 	int rng;                 /* RNG_PHILOX or RNG_TORCH */
+	bool blank;              /* initial values stay zero: nothing of it will run */
 	struct torch_rng *torch; /* with RNG_TORCH: the stream for initial values */
 	char why[512];           /* of the last refused declaration */
 };

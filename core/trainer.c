@@ -396,6 +396,7 @@ static bool prepare(struct trainer *t)
 	if (!setup_instances(t) || !setup_schedules(t))
 		return false;
 	t->store = store_create(t->env.backend, t->env.host.seed, t->env.settings->rng);
+	t->store->blank = t->env.check;
 	if (!open_data(t) || !check_splits(t))
 		return false;
 	model_facts(t);

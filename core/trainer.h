@@ -55,6 +55,7 @@ struct trainer_env {
 	struct instance *backend; /* opened */
 	struct data_cache *cache;
 	struct host_env host; /* seed is this run's */
+	bool check;           /* only to find errors: initial values are not drawn, which takes longest */
 };
 
 /* Makes every instance, opens the data, records and compiles every program: whatever can be

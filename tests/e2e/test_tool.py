@@ -227,7 +227,7 @@ def test_variants_and_seeds(tmp):
     assert max(len(line) for line in out.splitlines()) <= 100, out
     # the same initial weights and batches: only the penalty differs
     a, b = (rows(tmp, "runs/small", v, "seed-1/metrics.jsonl")[0] for v in ("plain", "l1"))
-    assert abs(a["train.loss"] - b["train.loss"]) < 0.5
+    assert abs(a["train.loss"] - b["train.loss"]) < 0.5 and abs(a["norm"] / b["norm"] - 1) < 0.1
 
 
 def test_unfair_comparison(tmp):
