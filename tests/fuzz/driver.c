@@ -24,6 +24,13 @@ static uint64_t draw(uint64_t n) /* xorshift64*, Vigna 2016 */
 	return (state * UINT64_C(2685821657736338717) >> 16) % n;
 }
 
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static void on_crash(int sig)
 {
 	char text[64];
@@ -116,7 +123,7 @@ int main(int argc, char **argv)
 	bool single = argc > 3 && !strcmp(argv[1], "--round");
 	int first = single ? 3 : 1, n = argc - first;
 	struct seed *seed = calloc((size_t)(n > 0 ? n : 1), sizeof *seed);
-	clock_t start = clock();
+	double start = now();
 	long i = single ? atol(argv[2]) : 0;
 	MUST(n > 0 && seed);
 	for (int k = 0; k < n; k++)
@@ -127,7 +134,7 @@ int main(int argc, char **argv)
 	signal(SIGBUS, on_crash);
 	do {
 		one_round(i++, n, seed);
-	} while (!single && (double)(clock() - start) < SECONDS * CLOCKS_PER_SEC);
+	} while (!single && (i < n || now() - start < SECONDS));
 	printf("%ld rounds\n", i);
 	for (int k = 0; k < n; k++)
 		free(seed[k].data);
