@@ -7,6 +7,7 @@
 
 #include "checkpoint.h"
 #include "resolved.h"
+#include "spec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,29 +50,38 @@ void backend_close(struct open_backend *b)
 	if (!b)
 		return;
 	instance_destroy(b->instance);
+	pool_destroy(b->keys);
 	free(b);
 }
 
-/* Probed, not yet opened; NULL with the reason. */
-static struct open_backend *probe(struct session *s, const struct config *c, const char *name, char *why, size_t size)
+/* Probed, not yet opened; NULL with the reason. text: a name, and keys behind it (whose errors
+ * go to the session). */
+static struct open_backend *probe(struct session *s, const struct config *c, const char *text, const struct place *at,
+                                  char *why, size_t size)
 {
 	struct open_backend *b = tool_alloc(sizeof *b);
-	struct diag *d = diag_create();
+	struct diag *quiet = diag_create(), *d = strchr(text, '=') ? s->diag : quiet;
 	struct host_env env = make_env(c, 0, d, NULL);
 
-	snprintf(b->name, sizeof b->name, "%s", name);
+	snprintf(b->name, sizeof b->name, "%.*s", (int)strcspn(text, " \t"), text);
 	b->spec = (struct spec){ .section = "run", .name = "backend", .component = b->name };
+	if (d == s->diag && at) {
+		b->keys = pool_create();
+		b->spec.at = *at;
+		spec_parse(b->keys, text, at, &b->spec, d);
+		b->spec.component = b->name;
+	}
 	b->device.struct_size = sizeof b->device;
 	b->instance = instance_create(s->registry, REIN_BACKEND, &b->spec, &env, NULL, NULL, d);
 	rein_status st = REIN_ERROR;
-	snprintf(why, size, "it could not be created");
+	snprintf(why, size, "%s", d == quiet ? "it could not be created" : ""); /* else the diag knows */
 	if (b->instance) {
 		const struct rein_backend_vt *vt = &b->instance->component->vt.backend;
 		st = vt->probe ? vt->probe(b->instance->self, &b->instance->host, &b->device) : REIN_OK;
 		if (st < 0)
 			snprintf(why, size, "%s", instance_failure(b->instance));
 	}
-	diag_destroy(d);
+	diag_destroy(quiet);
 	if (st >= 0)
 		return b;
 	backend_close(b);
@@ -88,7 +98,7 @@ static struct open_backend *probe_all(struct session *s, const struct config *c,
 		const struct component *x = registry_at(s->registry, i);
 		if (x->c.kind != REIN_BACKEND || !strcmp(x->c.name, "cpu"))
 			continue;
-		b = probe(s, c, x->c.name, why, sizeof why);
+		b = probe(s, c, x->c.name, NULL, why, sizeof why);
 		if (b)
 			return b;
 		if (why_not) {
@@ -96,7 +106,7 @@ static struct open_backend *probe_all(struct session *s, const struct config *c,
 			snprintf(why_not + used, size - used, "%s%s: %s", used ? "; " : "", x->c.name, why);
 		}
 	}
-	b = probe(s, c, "cpu", why, sizeof why);
+	b = probe(s, c, "cpu", NULL, why, sizeof why);
 	if (!b)
 		diag_error(s->diag, NULL, "no backend can be used; cpu: %s", why);
 	return b;
@@ -108,21 +118,22 @@ struct open_backend *backend_open(struct session *s, const struct config *c, con
 	const struct spec *spec = config_spec(c, "run", "backend");
 	const struct place *at = spec ? &spec->at : NULL;
 	struct open_backend *b;
-	char why[512];
+	char why[512], name[64];
 
+	snprintf(name, sizeof name, "%.*s", (int)strcspn(set->backend, " \t"), set->backend);
 	if (why_not)
 		why_not[0] = 0;
 	if (!strcmp(set->backend, "auto")) {
 		b = registry_find(s->registry, REIN_BACKEND, "cpu") ? probe_all(s, c, why_not, size) : NULL;
 		if (!b)
 			registry_unknown(s->registry, s->diag, at, "run", "backend", REIN_BACKEND, "cpu");
-	} else if (!registry_find(s->registry, REIN_BACKEND, set->backend)) {
-		registry_unknown(s->registry, s->diag, at, "run", "backend", REIN_BACKEND, set->backend);
+	} else if (!registry_find(s->registry, REIN_BACKEND, name)) {
+		registry_unknown(s->registry, s->diag, at, "run", "backend", REIN_BACKEND, name);
 		return NULL;
 	} else {
-		b = probe(s, c, set->backend, why, sizeof why);
-		if (!b)
-			diag_error(s->diag, at, "backend %s cannot be used: %s", set->backend, why);
+		b = probe(s, c, set->backend, at, why, sizeof why);
+		if (!b && why[0])
+			diag_error(s->diag, at, "backend %s cannot be used: %s", name, why);
 	}
 	if (!b)
 		return NULL;
