@@ -226,9 +226,11 @@ static bool begin_stage(struct trainer *t)
 	return run_event(t, REIN_STAGE_BEGIN);
 }
 
-static bool run_steps(struct trainer *t)
+static bool run_steps(struct trainer *t, bool log)
 {
-	return run(t, t->step_full, t->steps - 1, "a training step") && run(t, t->step_last, 1, "a training step");
+	struct compiled *last = t->step_quiet && !log ? t->step_quiet : t->step_last;
+
+	return run(t, t->step_full, t->steps - 1, "a training step") && run(t, last, 1, "a training step");
 }
 
 static bool is_bad(struct trainer *t)
@@ -237,13 +239,13 @@ static bool is_bad(struct trainer *t)
 	return store_get(t->store, t->bad, &bad) >= 0 && bad;
 }
 
-static bool run_one(struct trainer *t, const struct stage *s, double *seconds)
+static bool run_one(struct trainer *t, const struct stage *s, bool log, double *seconds)
 {
 	bool good = draw_order(t) && scalars_upload(t, t->at_epoch, s->epochs) && set_i32(t, t->entry, 0) &&
 	            set_i32(t, t->epoch, (int32_t)t->total_epoch) && run_event(t, REIN_EPOCH_BEGIN);
 	double start = now();
 
-	good = good && run_steps(t);
+	good = good && run_steps(t, log);
 	*seconds = now() - start;
 	if (!good)
 		return false;
@@ -270,7 +272,7 @@ bool run_epoch(struct trainer *t, const struct stage *s, struct metrics *out)
 		if (!meters_read(t, NULL, &bad))
 			return failed(t, "the report");
 	}
-	if (s->epochs > 0 && !run_one(t, s, &seconds))
+	if (s->epochs > 0 && !run_one(t, s, log, &seconds))
 		return false;
 	t->stage_done = t->at_epoch >= s->epochs;
 	t->unread = !log;

@@ -121,8 +121,8 @@ struct trainer {
 
 	int n_portion;
 	struct portion *portion;
-	struct compiled *step_full, *step_last;   /* last: the epoch's last step, with gradient norms */
-	struct compiled *stats_full, *stats_rest; /* REIN_REFRESH_STATS: a pass over the training split */
+	struct compiled *step_full, *step_last, *step_quiet; /* last: the epoch's last step, with gradient norms */
+	struct compiled *stats_full, *stats_rest;            /* REIN_REFRESH_STATS: a pass over the training split */
 	struct compiled *event[4];
 	struct compiled *report;
 	int64_t n_report;

@@ -339,6 +339,10 @@ static bool make_programs(struct trainer *t)
 		t->step_last = build(t, step_program(t, t->rest, n - t->rest, true, false));
 	else
 		t->step_last = build(t, step_program(t, t->batch, t->steps == 1 ? 0 : -1, true, false));
+	if (t->env.settings->log_every > 1) { /* epochs nobody looks at pay for no gradient norms */
+		int64_t rows = t->rest ? t->rest : t->batch, first = t->rest ? n - t->rest : t->steps == 1 ? 0 : -1;
+		t->step_quiet = build(t, step_program(t, rows, first, false, false));
+	}
 	if (diag_errors(t->diag) > errors)
 		return false;
 	for (uint32_t what = REIN_EPOCH_BEGIN; what <= REIN_STAGE_END; what++)
@@ -427,8 +431,8 @@ void trainer_destroy(struct trainer *t)
 {
 	if (!t)
 		return;
-	struct compiled *programs[] = { t->step_full, t->step_last, t->stats_full, t->stats_rest, t->event[0],
-		                            t->event[1],  t->event[2],  t->event[3],   t->report };
+	struct compiled *programs[] = { t->step_full, t->step_last, t->step_quiet, t->stats_full, t->stats_rest,
+		                            t->event[0],  t->event[1],  t->event[2],   t->event[3],   t->report };
 	for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)
 		compiled_destroy(programs[i]);
 	for (int i = 0; i < t->n_init; i++)
@@ -475,8 +479,8 @@ int trainer_params(struct trainer *t, struct state *const **list)
 
 void trainer_print_programs(struct trainer *t, FILE *out)
 {
-	const struct compiled *list[] = { t->step_full, t->step_last, t->event[0],   t->event[1],  t->event[2],
-		                              t->event[3],  t->report,    t->stats_full, t->stats_rest };
+	const struct compiled *list[] = { t->step_full, t->step_last, t->step_quiet, t->event[0],   t->event[1],
+		                              t->event[2],  t->event[3],  t->report,     t->stats_full, t->stats_rest };
 
 	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
 		if (list[i])

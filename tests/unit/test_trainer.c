@@ -468,3 +468,28 @@ Test(trainer, torch_streams)
 	metrics_finish(&m);
 	rig_close(&r);
 }
+
+/* Looking less often changes no bit, and the last numbers are of the last epoch alone. */
+Test(trainer, log_every_changes_nothing)
+{
+	static const char *const every[] = { "1", "4" };
+	struct metrics m[2] = { { 0 }, { 0 } };
+	struct rig r[2];
+
+	for (int i = 0; i < 2; i++) {
+		char text[1024];
+		snprintf(text, sizeof text, "[run]\nconfig = 1\nepochs = 6\nbatch = 32\nlog_every = %s\n%s", every[i],
+		         BLOBS MLP SGD "[regularizers]\nlasso = l1 lambda=0.001\n[stages]\nfit = train\n");
+		OPEN(&r[i], text, 1);
+		cr_assert(rig_run(&r[i], &m[i]), "%s", r[i].why);
+	}
+	cr_expect(rig_same(&r[0], &r[1]));
+	cr_expect_eq(m[0].n, m[1].n);
+	for (int i = 0; i < m[0].n; i++)
+		if (strcmp(m[0].m[i].name, "samples_per_s") != 0)
+			cr_expect_eq(m[0].m[i].value, metrics_get(&m[1], m[0].m[i].name), "%s", m[0].m[i].name);
+	for (int i = 0; i < 2; i++) {
+		metrics_finish(&m[i]);
+		rig_close(&r[i]);
+	}
+}
