@@ -449,8 +449,10 @@ static void report(struct recorder *r, struct diag *d)
 	for (int k = 0; k < r->n_error; k++) {
 		const struct instance *who = r->error[k].who;
 		const struct spec *s = who ? who->spec : NULL;
+		struct place at = s ? s->at : nowhere;
+		at.len = 0; /* the sentence names the spec: no caret */
 		if (s && who->component)
-			diag_error(d, &s->at, "[%s] %s: %s %s: %s", s->section, s->name, who->component->c.name,
+			diag_error(d, &at, "[%s] %s: %s %s: %s", s->section, s->name, who->component->c.name,
 			           who->component->plugin_version ? who->component->plugin_version : "", r->error[k].text);
 		else if (who && who->name)
 			diag_error(d, &nowhere, "%s: %s", who->name, r->error[k].text);

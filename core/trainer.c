@@ -45,13 +45,15 @@ char *trainer_text(struct trainer *t, const char *format, ...)
 
 void at_instance(struct diag *d, const struct instance *in, const char *format, ...)
 {
+	struct place at = in->spec->at;
 	char buf[1024];
 	va_list ap;
 
 	va_start(ap, format);
 	vsnprintf(buf, sizeof buf, format, ap);
 	va_end(ap);
-	diag_error(d, &in->spec->at, "[%s] %s: %s", in->spec->section, in->spec->name, buf);
+	at.len = 0; /* the sentence names the spec: no caret */
+	diag_error(d, &at, "[%s] %s: %s", in->spec->section, in->spec->name, buf);
 }
 
 struct state *counter(struct trainer *t, const char *name, uint32_t dtype, uint32_t rank, const int64_t *dim,
