@@ -59,7 +59,8 @@ static void attributes(const struct rein_program *p, const struct rein_prog_inst
 	case REIN_OP_CUSTOM: snprintf(out, size, "%s", ((const struct rein_custom *)i->ext)->name); break;
 	case REIN_OP_REPEAT: snprintf(out, size, "at most %u rounds", ((const struct rein_loop *)i->ext)->max); break;
 	case REIN_OP_MATMUL:
-		snprintf(out, size, "%s%s", a->flags & REIN_TA ? "a' " : "", a->flags & REIN_TB ? "b'" : "");
+		snprintf(out, size, "%s%s", a->flags & REIN_TA ? "a transposed" : "",
+		         a->flags & REIN_TB ? a->flags & REIN_TA ? ", b transposed" : "b transposed" : "");
 		break;
 	case REIN_OP_SUM:
 	case REIN_OP_AMAX:
@@ -115,17 +116,25 @@ void compiled_print(const struct compiled *c, FILE *out)
 	char size[32], line[256];
 	bytes((double)l->arena_bytes, size, sizeof size);
 	fprintf(out, "program %s: %u ops in %u kernels, arena %s\n\n", p->name, p->n_instr, l->n_kernel, size);
+	fprintf(out, "  memory: at = place in the arena, in = a state's own, is = another value's, - = none, the value\n"
+	             "  only passes through its kernel; values without a kernel cost nothing\n\n");
 	fprintf(out, "  %-6s %-22s %-5s %-24s %s\n", "value", "shape", "kern", "memory", "op");
 	print_ops(p, l, 0, out);
 	fprintf(out, "\n  kernels, in order of execution\n");
 	for (uint32_t k = 0; k < l->n_kernel; k++) {
 		uint32_t n = 0;
-		for (uint32_t i = 0; i < p->n_instr; i++)
-			n += l->kernel[i] == (int32_t)k;
+		const char *name = "";
+		for (uint32_t i = 0; i < p->n_instr; i++) {
+			if (l->kernel[i] != (int32_t)k)
+				continue;
+			name = op_info(p->instr[i].op)->name;
+			n++;
+		}
 		snprintf(line, sizeof line, "-");
 		if (vt->explain)
 			vt->explain(c->backend->self, c->exec, k, line, sizeof line);
-		fprintf(out, "  k%-5u %3u op%s  %s", k, n, n == 1 ? " " : "s", line);
+		bool named = n != 1 || !strncmp(line, name, strlen(name));
+		fprintf(out, "  k%-5u %3u op%s  %s%s%s", k, n, n == 1 ? " " : "s", named ? "" : name, named ? "" : ": ", line);
 		if (l->workspace[k]) {
 			bytes((double)l->workspace[k], size, sizeof size);
 			fprintf(out, "  (workspace %s)", size);

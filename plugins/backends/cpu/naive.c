@@ -110,6 +110,6 @@ rein_status naive_compile(struct rein_exec *e, int32_t instr, struct kernel *out
 	if (!n)
 		return REIN_ERROR;
 	*n = (struct naive){ fn, i, host, e->plan->workspace_at[e->plan->kernel[instr]] };
-	*out = (struct kernel){ .run = run, .destroy = destroy, .data = n, .first = instr, .explain = "one op" };
+	*out = (struct kernel){ .run = run, .destroy = destroy, .data = n, .first = instr, .explain = "reference loop" };
 	return REIN_OK;
 }
