@@ -12,9 +12,12 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ini.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define FILE_MAX (4u << 20)
 
@@ -303,16 +306,36 @@ static char *all_of(FILE *f, size_t *size)
 	abort();
 }
 
+/* Included files must be plain ones: a pipe or a device would wait for ever. The config
+ * itself may be what the user likes. */
+static FILE *open_file(const char *path, bool included)
+{
+	struct stat st;
+	int fd;
+	if (!included)
+		return fopen(path, "rb");
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		close(fd);
+		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+		return NULL;
+	}
+	return fdopen(fd, "rb");
+}
+
 /* The whole file, or NULL after an error. */
 static char *slurp(const char *path, const struct place *from, size_t *size, struct diag *d)
 {
 	struct place self = { .file = path };
 	const struct place *at = from ? from : &self;
-	FILE *f = fopen(path, "rb");
+	FILE *f = open_file(path, from != NULL);
 	char *data = f ? all_of(f, size) : NULL;
 	const char *q = from ? "'" : "";
 	if (!f || ferror(f))
-		diag_error(d, at, "cannot read %s%s%s: %s", q, from ? path : "the file", q, strerror(errno));
+		diag_error(d, at, "cannot read %s%s%s: %s", q, from ? path : "the file", q,
+		           errno == EINVAL ? "it is not a regular file" : strerror(errno));
 	else if (*size > FILE_MAX)
 		diag_error(d, at, "'%s' is larger than %u bytes; that is no config", path, FILE_MAX);
 	else {

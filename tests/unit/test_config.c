@@ -115,6 +115,17 @@ Test(config, includes)
 	       "[network] b = linear units=3\n[network] c = relu\n[network] d = relu\n[run] epochs = 5\n[run] seed = 3\n");
 }
 
+/* Reading a pipe would wait for ever. */
+Test(config, includes_no_pipes, .timeout = 10)
+{
+	struct diag *d = diag_create();
+	cr_assert(!mkfifo("pipe.ini", 0666));
+	put("main.ini", "include = pipe.ini\n");
+	config_file_destroy(config_read("main.ini", d));
+	cr_expect_eq(diag_errors(d), 1);
+	diag_destroy(d);
+}
+
 Test(config, variants)
 {
 	struct diag *d = diag_create();
