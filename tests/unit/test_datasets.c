@@ -311,10 +311,11 @@ static double now(void)
 static struct opened_data open_real(const char *text)
 {
 	char path[] = "/tmp/rein-data-XXXXXX.ini";
-	int fd = mkstemps(path, 4);
 	struct opened_data o;
+	int fd;
 	if (!getenv("REIN_DATA"))
 		cr_skip("REIN_DATA is not set");
+	fd = mkstemps(path, 4);
 	cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
 	close(fd);
 	o = open_file(path, getenv("REIN_DATA"), 1, RNG_PHILOX, NULL);
