@@ -71,8 +71,8 @@ static uint32_t early_stopping_epoch_end(const void *self, const struct rein_hos
 	int tired = s->rule == BEYOND ? m->wait > s->patience : m->wait >= s->patience && m->wait > 0;
 	if (lost || (tired && metrics->epoch >= s->min_epochs)) {
 		if (lost)
-			snprintf(line, sizeof line, "epoch %lld: %s is not a number: stopped",
-			         (long long)metrics->epoch, s->monitor);
+			snprintf(line, sizeof line, "epoch %lld: %s is not a number: stopped", (long long)metrics->epoch,
+			         s->monitor);
 		else
 			snprintf(line, sizeof line, "stopped after epoch %lld: best %s %.6g was in epoch %lld",
 			         (long long)metrics->epoch, s->monitor, m->best, (long long)m->best_epoch);
