@@ -50,6 +50,10 @@ static void layer_wire(struct trainer *t, struct network *net, int i)
 		s += len;
 		s += *s == ',';
 	}
+	uint32_t most = l->inst->component->vt.layer.inputs;
+	if ((uint32_t)l->n_in > (most ? most : 1))
+		at_instance(t->diag, l->inst, "input= names %d values; layer '%s' takes %u", l->n_in,
+		            l->inst->component->c.name, most ? most : 1);
 }
 
 struct network *network_create(struct trainer *t, const struct section *section, const char *name)

@@ -14,7 +14,8 @@ struct rein_call {
 };
 
 struct rein_layer_vt {
-	uint32_t struct_size, reserved;
+	uint32_t struct_size;
+	uint32_t inputs; /* how many values it takes at most (`input=a,b`); 0: one */
 	/* [control] Records the layer and gives back its output. Parameters and states are
 	 * declared while recording (rein_param, rein_state); sizes are taken from values, never
 	 * from keys, since channels may have been removed. Called once per program and mode. */

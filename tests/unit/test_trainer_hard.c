@@ -135,6 +135,35 @@ Test(trainer_hard, a_teacher_is_not_trained)
 	rig_close(&r);
 }
 
+Test(trainer_hard, branches)
+{
+	struct metrics m = { 0 };
+	struct rig r;
+
+	OPEN(&r, RUN(5) BLOBS "[network]\na = linear units=3\nb = linear units=3 input=input\n"
+	                      "both = join input=a,b\n[loss]\nce = cross_entropy\n" SGD);
+	float *w = rig_state(&r, "b.weight");
+	finish(&r, &m);
+	float *now = rig_state(&r, "b.weight");
+	cr_expect_arr_neq(w, now, 12 * sizeof *w, "both branches train");
+	cr_expect_gt(metrics_get(&m, "train.accuracy"), 0.8);
+	free(w), free(now);
+	metrics_finish(&m);
+	rig_close(&r);
+	cr_assert_not(rig_open(&r,
+	                       RUN(1) BLOBS "[network]\na = linear units=4\nout = linear units=3 input=a,input\n"
+	                                    "[loss]\nce = cross_entropy\n" SGD,
+	                       1));
+	cr_expect(strstr(r.why, "[network] out: input= names 2 values; layer 'linear' takes 1"), "%s", r.why);
+	rig_close(&r);
+	cr_assert_not(rig_open(&r,
+	                       RUN(1) BLOBS "[network]\na = linear units=4\nout = join input=a,c\n"
+	                                    "[loss]\nce = cross_entropy\n" SGD,
+	                       1));
+	cr_expect(strstr(r.why, "input 'c' is not a layer above this one"), "%s", r.why);
+	rig_close(&r);
+}
+
 /* --- draws ---------------------------------------------------------------------------------------- */
 Test(trainer_hard, two_forward_passes_draw_differently)
 {

@@ -30,6 +30,7 @@
 #define REIN_KEY_OVER_MIN     2u /* `min` itself is outside the range */
 #define REIN_KEY_UNDER_MAX    4u /* `max` itself is outside the range */
 #define REIN_KEY_MAY_BE_EMPTY 8u /* an empty value is allowed (a REF then is NULL, a list has n = 0) */
+#define REIN_KEY_METRIC       16u /* STRING: the name of a metric; the core checks that the run has it */
 
 /* Lists, owned by the core, living as long as the instance. For REIN_KEY_INTS
  * and REIN_KEY_REALS `min` and `max` bound each entry. */
@@ -75,6 +76,7 @@ struct rein_keyless {
 #define REIN_INT(S, f, def, lo, hi, help) REIN_ROW_(S, f, def, help, REIN_KEY_INT, 0, int64_t, lo, hi, NULL)
 #define REIN_REAL(S, f, def, lo, hi, flags, help) REIN_ROW_(S, f, def, help, REIN_KEY_REAL, flags, double, lo, hi, NULL)
 #define REIN_STRING(S, f, def, help) REIN_ROW_(S, f, def, help, REIN_KEY_STRING, 0, const char *, 0, 0, NULL)
+#define REIN_METRIC(S, f, def, help) REIN_ROW_(S, f, def, help, REIN_KEY_STRING, REIN_KEY_METRIC, const char *, 0, 0, NULL)
 #define REIN_PATH(S, f, def, help) REIN_ROW_(S, f, def, help, REIN_KEY_PATH, 0, const char *, 0, 0, NULL)
 #define REIN_ENUM(S, f, def, choices, help) REIN_ROW_(S, f, def, help, REIN_KEY_ENUM, 0, int32_t, 0, 0, choices)
 #define REIN_INTS(S, f, def, lo, hi, flags, help) REIN_ROW_(S, f, def, help, REIN_KEY_INTS, flags, struct rein_ints, lo, hi, NULL)
