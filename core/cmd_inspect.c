@@ -39,7 +39,7 @@ static const char *takes(const struct rein_key *k, char *buf, size_t size, const
 	buf[0] = 0;
 	switch (k->type) {
 	case REIN_KEY_BOOL: snprintf(buf, size, "yes, no"); break;
-	case REIN_KEY_STRING: snprintf(buf, size, "text"); break;
+	case REIN_KEY_STRING: snprintf(buf, size, k->flags & REIN_KEY_METRIC ? "a metric" : "text"); break;
 	case REIN_KEY_PATH: snprintf(buf, size, "a file"); break;
 	case REIN_KEY_REF: snprintf(buf, size, "a name in [%s]", kind_section(kind_by_name(k->choices[0]))); break;
 	case REIN_KEY_ENUM:

@@ -170,6 +170,8 @@ static bool check_key(struct pool *pool, const struct rein_key *k, uint32_t bloc
 	if ((k->flags & REIN_KEY_KNOB) && k->type != REIN_KEY_REAL)
 		return refuse(why, "key '%s': only a number can be a knob", k->key);
 	if ((k->flags & REIN_KEY_METRIC) && k->type != REIN_KEY_STRING)
+		return refuse(why, "key '%s': only a text can name a metric", k->key);
+	if ((k->flags & REIN_KEY_METRIC) && k->type != REIN_KEY_STRING)
 		return refuse(why, "key '%s': only a string can name a metric", k->key);
 	if ((k->flags & REIN_KEY_MAY_BE_EMPTY) &&
 	    (k->type == REIN_KEY_INT || k->type == REIN_KEY_REAL || k->type == REIN_KEY_BOOL || k->type == REIN_KEY_ENUM))
