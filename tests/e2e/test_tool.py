@@ -128,7 +128,7 @@ def test_misspelled_setting(tmp):
 
 def test_errors_of_variants(tmp):
     """Each error once, those of later variants too."""
-    path = write(tmp, "x.ini", read(SMALL).decode().replace("train = moons rows=200", "train = csv file=no.csv") +
+    path = write(tmp, "x.ini", read(SMALL).decode().replace("train = moons samples=200", "train = csv file=no.csv") +
                  "\n[variant odd]\noptimizer.adam.lr = -1\nnetwork.fc1.units = 0\n")
     err = rein("run", path, cwd=tmp, code=2)[1]
     assert err.count("no.csv") == 1 and "lr=-1 is outside" in err and "units=0 is outside" in err, err
@@ -370,7 +370,7 @@ def test_interrupt(tmp):
 def test_second_interrupt(tmp):
     """The first Ctrl-C waits for the epoch; the second does not."""
     path = write(tmp, "x.ini", read(ONE).decode().replace("small.ini", SMALL))
-    p = subprocess.Popen([REIN, "run", path, "--variant", "plain", "run.epochs=1000000", "data.train.rows=1000000",
+    p = subprocess.Popen([REIN, "run", path, "--variant", "plain", "run.epochs=1000000", "data.train.samples=1000000",
                           "run.batch=16"], cwd=tmp, env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                          text=True)
     assert "training" in p.stdout.readline()

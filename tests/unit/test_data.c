@@ -32,9 +32,9 @@ Test(data, file_order)
 Test(data, shuffled_pieces)
 {
 	struct opened_data o = open_text("[data]\n"
-	                                 "train = points rows=1000 order=shuffled take=30\n"
-	                                 "val = points rows=1000 order=shuffled skip=30 take=100\n"
-	                                 "rest = points rows=1000 order=shuffled skip=130\n",
+	                                 "train = points samples=1000 order=shuffled take=30\n"
+	                                 "val = points samples=1000 order=shuffled skip=30 take=100\n"
+	                                 "rest = points samples=1000 order=shuffled skip=130\n",
 	                                 3, RNG_PHILOX, NULL);
 	const struct split *t = must(&o, "train"), *v = must(&o, "val"), *r = must(&o, "rest");
 	cr_assert(t->n == 30 && v->n == 100 && r->n == 870);
@@ -69,13 +69,13 @@ Test(data, overlap)
 /* Shares meet without gap or overlap, also where they are no whole number of samples. */
 Test(data, shares)
 {
-	struct opened_data o = open_text("[data]\ntrain = points rows=37 take=70%\nval = points rows=37 skip=70% take=20%\n"
-	                                 "test = points rows=37 skip=90% take=10%\n",
+	struct opened_data o = open_text("[data]\ntrain = points samples=37 take=70%\nval = points samples=37 skip=70% take=20%\n"
+	                                 "test = points samples=37 skip=90% take=10%\n",
 	                                 1, RNG_PHILOX, NULL);
 	cr_assert(must(&o, "train")->n == 25 && must(&o, "val")->n == 8 && must(&o, "test")->n == 4);
 	cr_assert(must(&o, "val")->number[0] == 25 && must(&o, "test")->number[0] == 33);
 	close_data(&o);
-	o = open_text("[data]\ntrain = points rows=10 take=70%\nval = points rows=10 skip=70%\n", 1, RNG_PHILOX, NULL);
+	o = open_text("[data]\ntrain = points samples=10 take=70%\nval = points samples=10 skip=70%\n", 1, RNG_PHILOX, NULL);
 	cr_assert(must(&o, "train")->n == 7 && must(&o, "val")->n == 3);
 	close_data(&o);
 }
@@ -84,7 +84,7 @@ Test(data, shares)
 Test(data, torch_order)
 {
 	static const int want[] = { 5, 6, 1, 2, 0, 8, 9, 3, 7, 4 };
-	struct opened_data o = open_text("[data]\ntrain = points rows=10 order=shuffled\n", 1, RNG_TORCH, NULL);
+	struct opened_data o = open_text("[data]\ntrain = points samples=10 order=shuffled\n", 1, RNG_TORCH, NULL);
 	for (int i = 0; i < 10; i++)
 		cr_assert(must(&o, "train")->number[i] == want[i], "%d: %d", i, (int)must(&o, "train")->number[i]);
 	close_data(&o);
@@ -94,9 +94,9 @@ Test(data, torch_order)
 Test(data, stratify)
 {
 	struct opened_data o =
-		open_text("[data]\ntrain = random shape=1 classes=3 rows=900 order=shuffled stratify=yes take=90\n"
-	              "val = random shape=1 classes=3 rows=900 order=shuffled stratify=yes skip=90 take=10%\n"
-	              "all = random shape=1 classes=3 rows=900\n",
+		open_text("[data]\ntrain = random shape=1 classes=3 samples=900 order=shuffled stratify=yes take=90\n"
+	              "val = random shape=1 classes=3 samples=900 order=shuffled stratify=yes skip=90 take=10%\n"
+	              "all = random shape=1 classes=3 samples=900\n",
 	              1, RNG_PHILOX, NULL);
 	const struct split *t = must(&o, "train"), *v = must(&o, "val"), *a = must(&o, "all");
 	int in_train[3] = { 0 }, in_val[3] = { 0 }, in_all[3] = { 0 };
@@ -117,9 +117,9 @@ Test(data, stratify)
 /* A sample's corruption hangs on its number and the split seed alone. */
 Test(data, corrupt)
 {
-	struct opened_data o = open_text("[data]\ntrain = blobs rows=6000 corrupt=0.5\n"
-	                                 "piece = blobs rows=6000 corrupt=0.5 skip=100 take=200\n"
-	                                 "clean = blobs rows=6000\nall = blobs rows=6000 corrupt=1\n",
+	struct opened_data o = open_text("[data]\ntrain = blobs samples=6000 corrupt=0.5\n"
+	                                 "piece = blobs samples=6000 corrupt=0.5 skip=100 take=200\n"
+	                                 "clean = blobs samples=6000\nall = blobs samples=6000 corrupt=1\n",
 	                                 1, RNG_PHILOX, NULL);
 	const struct split *t = must(&o, "train"), *p = must(&o, "piece"), *c = must(&o, "clean"), *all = must(&o, "all");
 	int64_t marked = 0, changed = 0, per_class[3] = { 0 };
@@ -195,7 +195,7 @@ Test(data, cache)
 Test(data, threads)
 {
 	struct opened_data o =
-		open_text("[data]\ntrain = shapes rows=3000\npiece = shapes rows=3000 skip=2990\n", 1, RNG_PHILOX, NULL);
+		open_text("[data]\ntrain = shapes samples=3000\npiece = shapes samples=3000 skip=2990\n", 1, RNG_PHILOX, NULL);
 	const struct split *t = must(&o, "train"), *p = must(&o, "piece");
 	cr_assert(!memcmp((const uint8_t *)t->x + 2990 * 784, p->x, 10 * 784));
 	close_data(&o);

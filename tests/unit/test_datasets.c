@@ -187,7 +187,7 @@ Test(datasets, resize_chain)
 /* b = A w + bias, w the exported truth; a sample does not hang on the number of rows. */
 Test(datasets, linear_system)
 {
-	struct opened_data o = open_text("[data]\ntrain = linear_system rows=20\nval = linear_system rows=7 seed=1\n"
+	struct opened_data o = open_text("[data]\ntrain = linear_system samples=20\nval = linear_system samples=7 seed=1\n"
 	                                 "other = linear_system seed=2\n",
 	                                 5, RNG_PHILOX, NULL);
 	const struct split *t = must(&o, "train"), *v = must(&o, "val");
@@ -216,7 +216,7 @@ Test(datasets, linear_system_torch)
 
 Test(datasets, noisy_line)
 {
-	struct opened_data o = open_text("[data]\ntrain = noisy_line rows=4000\nval = noisy_line rows=40 x=grid noise=0\n",
+	struct opened_data o = open_text("[data]\ntrain = noisy_line samples=4000\nval = noisy_line samples=40 x=grid noise=0\n",
 	                                 1, RNG_PHILOX, NULL);
 	const struct split *t = must(&o, "train"), *v = must(&o, "val");
 	double mean = 0, square = 0;
@@ -237,7 +237,7 @@ Test(datasets, noisy_line)
 /* The means and covariances of the course's 100 points, here of many. */
 Test(datasets, points)
 {
-	struct opened_data o = open_text("[data]\ntrain = points rows=20000\n", 1, RNG_PHILOX, NULL);
+	struct opened_data o = open_text("[data]\ntrain = points samples=20000\n", 1, RNG_PHILOX, NULL);
 	const struct split *t = must(&o, "train");
 	double sum[2][2] = { 0 }, cov[2] = { 0 };
 	for (int64_t i = 0; i < t->n; i++)
@@ -255,7 +255,7 @@ Test(datasets, points)
  * classes differ more than the noise: the nearest class mean finds most of them. */
 Test(datasets, shapes)
 {
-	const char *text = "[data]\ntrain = shapes rows=600\n";
+	const char *text = "[data]\ntrain = shapes samples=600\n";
 	struct opened_data o = open_text(text, 1, RNG_PHILOX, NULL), p = open_text(text, 2, RNG_PHILOX, NULL);
 	const struct split *t = must(&o, "train");
 	static double mean[10][784];
@@ -280,7 +280,7 @@ Test(datasets, shapes)
 	cr_assert(hits > 40, "%d of 100", hits);
 	close_data(&o);
 	close_data(&p);
-	o = open_text("[data]\ntrain = shapes rows=162 classes=81 size=24 channels=3 noise=0\n", 1, RNG_PHILOX, NULL);
+	o = open_text("[data]\ntrain = shapes samples=162 classes=81 size=24 channels=3 noise=0\n", 1, RNG_PHILOX, NULL);
 	t = must(&o, "train");
 	cr_assert(t->info.classes == 81 && t->elements == 3 * 24 * 24 && !strcmp(t->info.class_names[80], "disc-8"));
 	close_data(&o);
@@ -288,14 +288,14 @@ Test(datasets, shapes)
 
 Test(datasets, others)
 {
-	struct opened_data o = open_text("[data]\ntrain = blobs rows=90\n", 1, RNG_PHILOX, NULL);
+	struct opened_data o = open_text("[data]\ntrain = blobs samples=90\n", 1, RNG_PHILOX, NULL);
 	cr_assert(must(&o, "train")->n == 90 && must(&o, "train")->info.classes == 3);
 	close_data(&o);
-	o = open_text("[data]\ntrain = moons rows=10 spread=0\n", 1, RNG_PHILOX, NULL);
+	o = open_text("[data]\ntrain = moons samples=10 spread=0\n", 1, RNG_PHILOX, NULL);
 	for (int i = 0; i < 10; i += 2)
 		cr_assert(fabsf(hypotf(reals(must(&o, "train"), i)[0], reals(must(&o, "train"), i)[1]) - 1) < 1e-5f);
 	close_data(&o);
-	o = open_text("[data]\ntrain = random shape=3,4,5 rows=8 target=real targets=2\n", 1, RNG_PHILOX, NULL);
+	o = open_text("[data]\ntrain = random shape=3,4,5 samples=8 target=real targets=2\n", 1, RNG_PHILOX, NULL);
 	cr_assert(must(&o, "train")->elements == 60 && must(&o, "train")->info.target_dim == 2);
 	close_data(&o);
 }

@@ -9,8 +9,8 @@
 
 #define BLOBS                                             \
 	"[data]\n"                                            \
-	"train = blobs rows=90 classes=3 features=4 seed=1\n" \
-	"val = blobs rows=30 classes=3 features=4 seed=1\n"
+	"train = blobs samples=90 classes=3 features=4 seed=1\n" \
+	"val = blobs samples=30 classes=3 features=4 seed=1\n"
 #define MLP "[network]\nfc1 = linear units=16\nact = relu\nout = linear units=3\n[loss]\nce = cross_entropy\n"
 #define SGD "[optimizer]\nsgd = sgd lr=0.1 momentum=0.9\n"
 
@@ -61,7 +61,7 @@ Test(trainer, same_bits_twice_and_on_two_threads)
 }
 
 /* y = w x + b on one feature: every number can be worked out by hand. */
-#define LINE(rows) "[data]\ntrain = noisy_line rows=" #rows " noise=0.5 seed=3\n"
+#define LINE(rows) "[data]\ntrain = noisy_line samples=" #rows " noise=0.5 seed=3\n"
 #define ONE        "[network]\nfc = linear units=1 init=constant init_value=0.5 bias_init=zeros\n[loss]\nmse = mse\n"
 
 /* Plain gradient descent in double, in the given order, batch by batch. */
@@ -190,7 +190,7 @@ Test(trainer, shapes_that_do_not_fit_name_the_layer)
 {
 	struct rig r;
 
-	cr_assert_not(rig_open(&r, "[run]\nconfig = 1\n[data]\ntrain = shapes rows=20 size=8 classes=3\n" MLP SGD, 1));
+	cr_assert_not(rig_open(&r, "[run]\nconfig = 1\n[data]\ntrain = shapes samples=20 size=8 classes=3\n" MLP SGD, 1));
 	cr_expect(strstr(r.why, "[network] fc1"), "%s", r.why);
 	rig_close(&r);
 	cr_assert_not(rig_open(
@@ -249,8 +249,8 @@ Test(trainer, early_stopping_ends_with_the_best_weights)
 
 	/* a rate so large that the loss soon grows */
 	OPEN(&r,
-	     "[run]\nconfig = 1\nepochs = 50\nbatch = all\n[data]\ntrain = noisy_line rows=10 seed=3\n"
-	     "val = noisy_line rows=10 seed=4\n" ONE "[optimizer]\nsgd = sgd lr=0.4 momentum=0.9\n"
+	     "[run]\nconfig = 1\nepochs = 50\nbatch = all\n[data]\ntrain = noisy_line samples=10 seed=3\n"
+	     "val = noisy_line samples=10 seed=4\n" ONE "[optimizer]\nsgd = sgd lr=0.4 momentum=0.9\n"
 	     "[regularizers]\nstop = early_stopping monitor=val.loss patience=3\n[stages]\nfit = train\n",
 	     1);
 	while (rig_next(&r, &m) == REIN_OK) {
@@ -422,7 +422,7 @@ Test(trainer, no_epochs_gives_the_initial_norms)
 
 	OPEN(&r,
 	     "[run]\nconfig = 1\nepochs = 0\nrng = torch\nseed = 2021\n"
-	     "[data]\ntrain = random shape=20 rows=4 classes=20\n[network]\nfc = linear units=20\n"
+	     "[data]\ntrain = random shape=20 samples=4 classes=20\n[network]\nfc = linear units=20\n"
 	     "[loss]\nce = cross_entropy\n" SGD,
 	     1);
 	cr_assert_eq(rig_next(&r, &m), REIN_OK, "%s", r.why);
@@ -442,7 +442,7 @@ Test(trainer, torch_streams)
 		                                  { 9, 2, 7, 1, 6, 0, 3, 5, 4, 8 },
 		                                  { 5, 7, 2, 9, 1, 6, 8, 0, 3, 4 } };
 	const char *text = "[run]\nconfig = 1\nepochs = 3\nrng = torch\nseed = 7\nbatch = 4\n"
-					   "[data]\ntrain = random shape=3 rows=10 target=real\n"
+					   "[data]\ntrain = random shape=3 samples=10 target=real\n"
 					   "[network]\nfc = linear units=1\n[loss]\nmse = mse\n[optimizer]\nsgd = sgd lr=0.1\n";
 	char path[] = "/tmp/rig-ckpt-XXXXXX", why[512];
 	struct metrics m = { 0 };

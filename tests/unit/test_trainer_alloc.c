@@ -17,7 +17,7 @@ static int second_epoch(const char *batch, const char *eval_batch, uint32_t thre
 
 	snprintf(text, sizeof text,
 	         "[run]\nconfig = 1\nepochs = 3\nbatch = %s\neval_batch = %s\n[data]\n"
-	         "train = blobs rows=180 classes=3 features=4\nval = blobs rows=90 classes=3 features=4\n"
+	         "train = blobs samples=180 classes=3 features=4\nval = blobs samples=90 classes=3 features=4\n"
 	         "[network]\nfc1 = linear units=16\nact = relu\ndrop = dropout p=0.2\nout = linear units=3\n"
 	         "[loss]\nce = cross_entropy\n[optimizer]\nadam = adam lr=0.01\n[schedules]\ndecay = cosine\n"
 	         "[regularizers]\nlasso = l1 lambda=0.001\nmean = ema decay=0.9\n",

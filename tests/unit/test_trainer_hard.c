@@ -13,8 +13,8 @@
 #define RUN(epochs) "[run]\nconfig = 1\nepochs = " #epochs "\nbatch = 16\n"
 #define BLOBS                                                        \
 	"[data]\n"                                                       \
-	"train = blobs rows=90 classes=3 features=4 seed=1 spread=0.3\n" \
-	"val = blobs rows=30 classes=3 features=4 seed=1 spread=0.3\n"
+	"train = blobs samples=90 classes=3 features=4 seed=1 spread=0.3\n" \
+	"val = blobs samples=30 classes=3 features=4 seed=1 spread=0.3\n"
 #define MLP "[network]\nfc1 = linear units=16\nact = relu\nout = linear units=3\n[loss]\nce = cross_entropy\n"
 #define SGD "[optimizer]\nsgd = sgd lr=0.1 momentum=0.9\n"
 
@@ -60,7 +60,7 @@ Test(trainer_hard, attacks_work_in_pixel_space)
 	struct metrics m = { 0 };
 	struct rig r;
 
-	OPEN(&r, "[run]\nconfig = 1\nepochs = 1\nbatch = 16\n[data]\ntrain = shapes rows=32 size=8 classes=3\n"
+	OPEN(&r, "[run]\nconfig = 1\nepochs = 1\nbatch = 16\n[data]\ntrain = shapes samples=32 size=8 classes=3\n"
 	         "[transforms]\nscale = normalize mean=0.5 std=0.01\n"
 	         "[network]\nflat = flatten\nout = linear units=3\n[loss]\nce = cross_entropy\n" SGD
 	         "[attacks]\nsmall = pgd epsilon=8/255 alpha=4/255\n[stages]\nfit = train\nrobust = attack with=small\n");

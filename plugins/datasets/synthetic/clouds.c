@@ -5,14 +5,14 @@
  */
 #include "synthetic.h"
 
-static rein_status cloud_info(struct rein_dataset_info *o, int64_t rows, int64_t features, int64_t classes)
+static rein_status cloud_info(struct rein_dataset_info *o, int64_t samples, int64_t features, int64_t classes)
 {
 	o->dtype = REIN_REAL_T;
 	o->rank = 1;
 	o->dim[0] = features;
 	o->target = REIN_TARGET_CLASS;
 	o->classes = classes;
-	o->count = rows;
+	o->count = samples;
 	return REIN_OK;
 }
 
@@ -20,7 +20,7 @@ static rein_status cloud_info(struct rein_dataset_info *o, int64_t rows, int64_t
 static rein_status blobs_info(void *self, struct rein_dataset_info *o)
 {
 	const struct clouds *s = self;
-	return cloud_info(o, s->rows, s->features, s->classes);
+	return cloud_info(o, s->samples, s->features, s->classes);
 }
 
 static rein_status blobs_read(const void *self, const struct rein_host *h, int64_t i, void *x, void *y)
@@ -42,7 +42,7 @@ const struct rein_dataset_vt blobs_vt = { .struct_size = sizeof blobs_vt, .info 
 static rein_status pair_info(void *self, struct rein_dataset_info *o)
 {
 	const struct clouds *s = self;
-	return cloud_info(o, s->rows, 2, 2);
+	return cloud_info(o, s->samples, 2, 2);
 }
 
 static rein_status moons_read(const void *self, const struct rein_host *h, int64_t i, void *x, void *y)
@@ -106,7 +106,7 @@ static rein_status random_set_info(void *self, struct rein_dataset_info *o)
 	o->rank = (uint32_t)s->shape.n;
 	for (int64_t i = 0; i < s->shape.n; i++)
 		o->dim[i] = s->shape.v[i];
-	o->count = s->rows;
+	o->count = s->samples;
 	o->target = s->target == TARGET_CLASS ? REIN_TARGET_CLASS : REIN_TARGET_REAL;
 	o->classes = s->target == TARGET_CLASS ? s->classes : 0;
 	o->target_dim = s->target == TARGET_CLASS ? 0 : s->targets;

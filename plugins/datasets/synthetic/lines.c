@@ -44,10 +44,10 @@ static float twister_uniform(struct twister *t) { return (float)(twister_next(t)
 rein_status linear_system_create(void *self, const struct rein_host *h)
 {
 	struct linear_system *s = self;
-	int64_t n = s->rows * s->features;
+	int64_t n = s->samples * s->features;
 	struct twister t;
 	s->a = h->alloc(h, (uint64_t)n * sizeof *s->a);
-	s->b = h->alloc(h, (uint64_t)s->rows * sizeof *s->b);
+	s->b = h->alloc(h, (uint64_t)s->samples * sizeof *s->b);
 	s->solution = h->alloc(h, (uint64_t)(s->features + 1) * sizeof *s->solution);
 	if (!s->a || !s->b || !s->solution)
 		return REIN_ERROR;
@@ -58,7 +58,7 @@ rein_status linear_system_create(void *self, const struct rein_host *h)
 	for (int64_t j = 0; j <= s->features; j++)
 		s->solution[j] = s->rng == RNG_TORCH ? (double)twister_uniform(&t) : uniform(s->seed, -1, (uint64_t)j);
 	/* b_i = sum_j a_ij w_j + bias + noise N(0,1) */
-	for (int64_t i = 0; i < s->rows; i++) {
+	for (int64_t i = 0; i < s->samples; i++) {
 		double b = s->solution[s->features];
 		for (int64_t j = 0; j < s->features; j++)
 			b += (double)s->a[i * s->features + j] * s->solution[j];
@@ -85,7 +85,7 @@ static rein_status linear_system_info(void *self, struct rein_dataset_info *o)
 	o->dim[0] = s->features;
 	o->target = REIN_TARGET_REAL;
 	o->target_dim = 1;
-	o->count = s->rows;
+	o->count = s->samples;
 	o->truth = s->solution;
 	o->n_truth = (uint32_t)s->features + 1;
 	return REIN_OK;
@@ -116,7 +116,7 @@ static rein_status noisy_line_info(void *self, struct rein_dataset_info *o)
 	o->dim[0] = 1;
 	o->target = REIN_TARGET_REAL;
 	o->target_dim = 1;
-	o->count = s->rows;
+	o->count = s->samples;
 	o->truth = s->truth;
 	o->n_truth = 2;
 	return REIN_OK;
@@ -128,7 +128,7 @@ static rein_status noisy_line_read(const void *self, const struct rein_host *h, 
 	double at = uniform(s->seed, i, 2);
 	(void)h;
 	if (s->x == X_GRID)
-		at = s->rows > 1 ? (double)i / (double)(s->rows - 1) : 0;
+		at = s->samples > 1 ? (double)i / (double)(s->samples - 1) : 0;
 	if (x)
 		*(float *)x = (float)at;
 	*(float *)y = (float)(s->slope * at + s->intercept + s->noise * normal(s->seed, i, 0));

@@ -48,7 +48,7 @@ static rein_status shapes_info(void *self, struct rein_dataset_info *o)
 	o->rank = 3;
 	o->dim[0] = s->channels;
 	o->dim[1] = o->dim[2] = s->size;
-	o->count = s->rows;
+	o->count = s->samples;
 	o->target = REIN_TARGET_CLASS;
 	o->classes = s->classes;
 	o->class_names = s->name;

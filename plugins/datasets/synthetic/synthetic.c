@@ -8,11 +8,11 @@ static const char *const rng_choices[] = { "rein", "torch", NULL };
 static const char *const x_choices[] = { "random", "grid", NULL };
 static const char *const target_choices[] = { "class", "real", NULL };
 
-#define ROWS(S, def) REIN_INT(S, rows, def, 1, INT64_C(1) << 40, "number of samples")
+#define ROWS(S, def) REIN_INT(S, samples, def, 1, INT64_C(1) << 40, "number of samples")
 #define SEED(S)      REIN_INT(S, seed, "1", 0, INT64_C(1) << 52, "which data of this kind; the run's seed has no part in it")
 
 static const struct rein_key linear_system_keys[] = {
-	REIN_INT(struct linear_system, rows, "10", 1, 100000000, "number of samples"),
+	REIN_INT(struct linear_system, samples, "10", 1, 100000000, "number of samples"),
 	REIN_INT(struct linear_system, features, "3", 1, 100000, "numbers per sample, uniform in 0..1"),
 	REIN_REAL(struct linear_system, noise, "0", 0, 1e6, 0, "standard deviation of Gaussian noise on b"),
 	REIN_ENUM(struct linear_system, rng, "rein", rng_choices, "torch: manual_seed(seed), rand(A), rand(solution)"),
@@ -29,7 +29,7 @@ static const struct rein_key noisy_line_keys[] = {
 	REIN_REAL(struct noisy_line, intercept, "0", -1e6, 1e6, 0, "the line at x = 0"),
 	REIN_REAL(struct noisy_line, noise, "2", 0, 1e6, 0,
 	          "standard deviation of Gaussian noise on y; 0 for a clean test"),
-	REIN_ENUM(struct noisy_line, x, "random", x_choices, "random: uniform in 0..1; grid: rows equal steps from 0 to 1"),
+	REIN_ENUM(struct noisy_line, x, "random", x_choices, "random: uniform in 0..1; grid: samples equal steps from 0 to 1"),
 	SEED(struct noisy_line),
 	REIN_KEYS_END
 };

@@ -15,31 +15,31 @@
 #define PI 3.14159265358979323846
 
 struct linear_system {
-	int64_t rows, features, seed;
+	int64_t samples, features, seed;
 	double noise;
 	int32_t rng;
-	float *a, *b;     /* rows x features, rows */
+	float *a, *b;     /* samples x features, samples */
 	double *solution; /* features weights, then the bias */
 };
 struct noisy_line {
-	int64_t rows, seed;
+	int64_t samples, seed;
 	double slope, intercept, noise;
 	int32_t x;
 	double truth[2];
 };
 struct clouds { /* blobs, moons and points */
-	int64_t rows, classes, features, seed;
+	int64_t samples, classes, features, seed;
 	double spread;
 };
 struct shapes {
-	int64_t rows, size, channels, classes, seed;
+	int64_t samples, size, channels, classes, seed;
 	double noise;
 	const char **name;
 	char *text;
 };
 struct random_set {
 	struct rein_ints shape;
-	int64_t rows, classes, targets, seed;
+	int64_t samples, classes, targets, seed;
 	int32_t target;
 };
 
