@@ -26,10 +26,10 @@
 #define REIN_KEY_REF    9u /* const struct rein_ref *: an instance of another section */
 
 /* Flags of a key. */
-#define REIN_KEY_KNOB         1u /* a [schedules] entry may change it: read it through rein_knob() */
-#define REIN_KEY_OVER_MIN     2u /* `min` itself is outside the range */
-#define REIN_KEY_UNDER_MAX    4u /* `max` itself is outside the range */
-#define REIN_KEY_MAY_BE_EMPTY 8u /* an empty value is allowed (a REF then is NULL, a list has n = 0) */
+#define REIN_KEY_KNOB         1u  /* a [schedules] entry may change it: read it through rein_knob() */
+#define REIN_KEY_OVER_MIN     2u  /* `min` itself is outside the range */
+#define REIN_KEY_UNDER_MAX    4u  /* `max` itself is outside the range */
+#define REIN_KEY_MAY_BE_EMPTY 8u  /* an empty value is allowed (a REF then is NULL, a list has n = 0) */
 #define REIN_KEY_METRIC       16u /* STRING: the name of a metric; the core checks that the run has it */
 
 /* Lists, owned by the core, living as long as the instance. For REIN_KEY_INTS
