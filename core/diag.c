@@ -22,6 +22,7 @@ struct entry {
 
 struct diag {
 	int n, cap, errors, more;
+	int found; /* errors, the same one counted each time */
 	struct entry *entry;
 };
 
@@ -45,7 +46,7 @@ static void forget(struct diag *d)
 {
 	for (int i = 0; i < d->n; i++)
 		drop(&d->entry[i]);
-	d->n = d->errors = d->more = 0;
+	d->n = d->errors = d->more = d->found = 0;
 }
 
 void diag_destroy(struct diag *d)
@@ -92,6 +93,7 @@ static char *copy(const char *text)
 static void add(struct diag *d, const struct place *at, bool warning, const char *format, va_list ap)
 {
 	struct entry e = { .warning = warning, .number = d->n };
+	d->found += !warning;
 	if (at)
 		e.at = *at;
 	e.file = file_number(d, &e.at);
@@ -139,7 +141,7 @@ void diag_warn(struct diag *d, const struct place *at, const char *format, ...)
 	va_end(ap);
 }
 
-int diag_errors(const struct diag *d) { return d->errors; }
+int diag_errors(const struct diag *d) { return d->found; }
 
 static int in_file_order(const void *a, const void *b)
 {

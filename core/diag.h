@@ -29,7 +29,8 @@ void diag_destroy(struct diag *); /* accepts NULL */
 /* Adds one error. `what` may start with the section: "[network] fc1: ...". */
 void diag_error(struct diag *, const struct place *at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void diag_warn(struct diag *, const struct place *at, const char *format, ...) __attribute__((format(printf, 3, 4)));
-int diag_errors(const struct diag *); /* how many errors so far */
+/* How many errors so far. One that is kept once counts each time: `after > before` says that a step failed. */
+int diag_errors(const struct diag *);
 
 /* Prints all of it in file order, then "2 errors; nothing was run" if there were errors;
  * forgets what was printed. Returns the number of errors. */

@@ -251,6 +251,8 @@ rein_val rec_use(struct recorder *r, rein_val v, const char *what)
 		r->failed = true;
 		return REC_POISON;
 	}
+	if (REIN_IS_NONE(v) && r->failed) /* what could not be made: said already */
+		return REC_POISON;
 	if (REIN_IS_NONE(v)) {
 		rec_refuse(r, "%s: an operand is missing (REIN_NONE)", what);
 		return REC_POISON;

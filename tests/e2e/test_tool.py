@@ -134,6 +134,12 @@ def test_errors_of_variants(tmp):
     assert err.count("no.csv") == 1 and "lr=-1 is outside" in err and "units=0 is outside" in err, err
     assert "could not be prepared" not in err, err
 
+    for old, new, say in (("cross_entropy", "crossentropy", "unknown loss"), ("adam = adam lr=0.01", "", "is empty"),
+                          ("act1 = relu", "act1 = relu input=fc2", "input 'fc2'")):
+        path = write(tmp, "x.ini", read(SMALL).decode().replace(old, new))
+        err = rein("run", path, cwd=tmp, code=2)[1]
+        assert say in err and err.endswith("1 error; nothing was run\n"), err
+
 
 def test_settings(tmp):
     def says(word, text):

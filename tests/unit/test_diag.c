@@ -48,6 +48,18 @@ Test(diag, design_example)
 	diag_destroy(d);
 }
 
+Test(diag, same_error_again)
+{
+	struct diag *d = diag_create();
+	struct place at = { .file = "a.ini", .line = 1 };
+	diag_error(d, &at, "wrong");
+	diag_error(d, &at, "wrong");
+	cr_expect_eq(diag_errors(d), 2, "whoever asks whether the second step failed must see it");
+	expect(d, "a.ini:1: wrong\n1 error; nothing was run\n");
+	cr_expect_eq(diag_errors(d), 0);
+	diag_destroy(d);
+}
+
 Test(diag, one_error_and_warnings)
 {
 	struct diag *d = diag_create();
