@@ -254,7 +254,8 @@ rein_val rec_use(struct recorder *r, rein_val v, const char *what)
 	if (REIN_IS_NONE(v) && r->failed) /* what could not be made: said already */
 		return REC_POISON;
 	if (REIN_IS_NONE(v)) {
-		rec_refuse(r, "%s: an operand is missing (REIN_NONE)", what);
+		if (!r->failed) /* else it is what an earlier refusal left, which is told already */
+			rec_refuse(r, "%s: an operand is missing (REIN_NONE)", what);
 		return REC_POISON;
 	}
 	if (v.id >= r->n_value) {

@@ -217,6 +217,176 @@ Test(components, draws_have_the_promised_distribution)
 	end(&b);
 }
 
+/* --- layers of images that draw ------------------------------------------------------------ */
+/* A constant (N,C,H,W) of 1, 2, 3 ..., so that every place is seen. */
+static rein_val image(struct bench *b, const int64_t dim[4], double *data)
+{
+	int64_t n = dim[0] * dim[1] * dim[2] * dim[3];
+	for (int64_t i = 0; i < n; i++)
+		data[i] = (double)(i + 1);
+	return rein_const(b->r, REIN_REAL_T, 4, dim, data);
+}
+
+/* y and dx of a layer on image(), in training with the draws fed; in evaluation y = x. */
+static void run_drawn(struct instance *(*make_it)(struct bench *), const char *stream, const float *draw,
+                      const int64_t dim[4], float *y, float *g)
+{
+	static double data[4096];
+	static float same[4096];
+	struct bench b;
+	int64_t n = dim[0] * dim[1] * dim[2] * dim[3];
+	cr_assert_leq(n, 4096);
+	begin(&b, true);
+	struct instance *layer = make_it(&b);
+	rein_val x = image(&b, dim, data), out = call_layer(&b, layer, x, REIN_TRAIN);
+	recorder_output(b.recorder, out);
+	recorder_output(b.recorder, rein_grad(b.r, rein_sum(b.r, out), x));
+	recorder_output(b.recorder, call_layer(&b, layer, x, REIN_EVAL));
+	finish(&b);
+	feed(&b, stream, draw);
+	cr_assert(compiled_run(b.program, 1) >= 0);
+	output(&b, 0, y, n);
+	output(&b, 1, g, n);
+	output(&b, 2, same, n);
+	for (int64_t i = 0; i < n; i++) {
+		cr_expect_float_eq(y[i], (float)data[i] * g[i], 1e-5f * (float)data[i]);
+		cr_expect_eq(same[i], (float)data[i]);
+	}
+	end(&b);
+}
+
+static struct instance *dropout2d(struct bench *b) { return make(b, REIN_LAYER, "dropout2d", "p", "0.3", NULL); }
+
+Test(components, dropout2d_drops_whole_channels)
+{
+	static const float u[6] = { 0.69f, 0.71f, 0, 0.999f, 0.3f, 0.7f };
+	static const int64_t dim[4] = { 2, 3, 2, 3 };
+	float y[36], g[36];
+	run_drawn(dropout2d, "feed.dropout2d.mask.0", u, dim, y, g);
+	for (int i = 0; i < 36; i++)
+		cr_expect_float_eq(g[i], u[i / 6] < 0.7f ? 1 / 0.7f : 0, 1e-6f, "g[%d] = %g", i, (double)g[i]);
+}
+
+static struct instance *depth_row(struct bench *b)
+{
+	return make(b, REIN_LAYER, "stochastic_depth", "p", "0.25", NULL);
+}
+static struct instance *depth_batch(struct bench *b)
+{
+	return make(b, REIN_LAYER, "stochastic_depth", "p", "0.25", "mode", "batch", NULL);
+}
+
+Test(components, stochastic_depth_drops_samples_or_the_batch)
+{
+	static const float u[3] = { 0.76f, 0.74f, 0.1f };
+	static const int64_t dim[4] = { 3, 2, 1, 2 };
+	float y[12], g[12];
+	run_drawn(depth_row, "feed.stochastic_depth.mask.0", u, dim, y, g);
+	for (int i = 0; i < 12; i++)
+		cr_expect_float_eq(g[i], i < 4 ? 0 : 1 / 0.75f, 1e-6f, "g[%d] = %g", i, (double)g[i]);
+	for (int k = 0; k < 2; k++) {
+		run_drawn(depth_batch, "feed.stochastic_depth.mask.0", u + k, dim, y, g);
+		for (int i = 0; i < 12; i++)
+			cr_expect_float_eq(g[i], k == 0 ? 0 : 1 / 0.75f, 1e-6f);
+	}
+}
+
+static char block_side[8];
+static struct instance *dropblock(struct bench *b)
+{
+	return make(b, REIN_LAYER, "dropblock", "p", "0.2", "block", block_side, NULL);
+}
+
+/* Formula R12 the slow way: every corner drawn below gamma clears its square. */
+static void blocks(int k, const int64_t dim[4])
+{
+	static float u[4096], y[4096], g[4096], keep[4096];
+	int64_t n = dim[0] * dim[1], h = dim[2], w = dim[3], s = k < h ? k : h;
+	s = s < w ? s : w;
+	int64_t ch = h - s + 1, cw = w - s + 1, dropped = 0;
+	double gamma = 0.2 * (double)(h * w) / (double)(s * s * ch * cw);
+	for (int64_t i = 0; i < n * h * w; i++)
+		keep[i] = 1;
+	for (int64_t i = 0; i < n * ch * cw; i++) {
+		u[i] = (float)((i * 7919 + 13) % 1009) / 1009;
+		for (int64_t a = 0; (double)u[i] < gamma && a < s * s; a++)
+			keep[(i / (ch * cw) * h + i / cw % ch + a / s) * w + i % cw + a % s] = 0;
+	}
+	for (int64_t i = 0; i < n * h * w; i++)
+		dropped += keep[i] == 0;
+	cr_assert(dropped > 0 && dropped < n * h * w, "k = %d: %d dropped", k, (int)dropped);
+	snprintf(block_side, sizeof block_side, "%d", k);
+	run_drawn(dropblock, "feed.dropblock.corner.0", u, dim, y, g);
+	double scale = (double)(n * h * w) / (double)(n * h * w - dropped);
+	for (int64_t i = 0; i < n * h * w; i++)
+		cr_expect_float_eq(g[i], (float)(scale * (double)keep[i]), 1e-5f, "k = %d: g[%d] = %g", k, (int)i,
+		                   (double)g[i]);
+}
+
+Test(components, dropblock_clears_whole_squares)
+{
+	static const int64_t wide[4] = { 3, 4, 9, 11 }, high[4] = { 2, 3, 12, 5 };
+	for (int k = 1; k <= 7; k++) {
+		blocks(k, wide);
+		blocks(k, high); /* from 5 on the square is as wide as the image */
+	}
+}
+
+/* --- batch normalization: what golden cases, which train, do not see --------------------------- */
+static const float BN[8] = { 1, 10, 2, 20, 4, 40, 9, 90 }; /* (4,2): means 4 40, unbiased variances 12.6667 1266.67 */
+
+/* Runs a program of one call twice and gives the states and the outputs. */
+static void batchnorm(uint32_t mode, uint32_t flags, float mean[2], float var[2], int32_t *count, float *y)
+{
+	static const float mean0[2] = { 0.5f, -1 }, var0[2] = { 4, 9 };
+	int64_t dim[2] = { 4, 2 };
+	double data[8];
+	struct bench b;
+	begin(&b, false);
+	struct instance *bn = make(&b, REIN_LAYER, "batchnorm", NULL);
+	for (int i = 0; i < 8; i++)
+		data[i] = (double)BN[i];
+	rein_val x = rein_const(b.r, REIN_REAL_T, 2, dim, data);
+	struct rein_call call = { sizeof call, mode, 1, flags, &x };
+	recorder_enter(b.recorder, bn, NULL);
+	recorder_output(b.recorder, bn->component->vt.layer.record(bn->self, b.r, &call));
+	recorder_leave(b.recorder);
+	finish(&b);
+	feed(&b, "batchnorm.running_mean", mean0);
+	feed(&b, "batchnorm.running_var", var0);
+	cr_assert(compiled_run(b.program, 2) >= 0);
+	output(&b, 0, y, 8);
+	cr_assert(store_get(b.store, store_find(b.store, "batchnorm.running_mean"), mean) >= 0);
+	cr_assert(store_get(b.store, store_find(b.store, "batchnorm.running_var"), var) >= 0);
+	cr_assert(store_get(b.store, store_find(b.store, "batchnorm.num_batches_tracked"), count) >= 0);
+	end(&b);
+}
+
+Test(components, batchnorm_keeps_statistics_by_its_mode)
+{
+	const double true_var = 38.0 / 3;
+	float mean[2], var[2], y[8];
+	int32_t count = -1;
+	batchnorm(REIN_TRAIN, 0, mean, var, &count, y); /* twice r += 0.1 (new - r) */
+	cr_expect_eq(count, 2);
+	cr_expect_float_eq(mean[0], 4 + 0.81 * (0.5 - 4), 1e-5);
+	cr_expect_float_eq(var[0], true_var + 0.81 * (4 - true_var), 1e-5);
+	cr_expect_float_eq(var[1], 100 * true_var + 0.81 * (9 - 100 * true_var), 1e-2);
+	cr_expect_float_eq(y[0], (1 - 4) / sqrt(true_var * 0.75 + 1e-5), 1e-5);
+	batchnorm(REIN_STATS, 0, mean, var, &count, y); /* the mean of two batches, the past forgotten */
+	cr_expect_eq(count, 2);
+	cr_expect_float_eq(mean[1], 40, 1e-4);
+	cr_expect_float_eq(var[0], true_var, 1e-5);
+	batchnorm(REIN_TRAIN, REIN_KEEP_STATE, mean, var, &count, y);
+	cr_expect(count == 0 && mean[0] == 0.5f && var[1] == 9);
+	cr_expect_float_eq(y[0], (1 - 4) / sqrt(true_var * 0.75 + 1e-5), 1e-5);
+	batchnorm(REIN_EVAL, 0, mean, var, &count, y);
+	cr_expect(count == 0 && mean[0] == 0.5f && var[1] == 9);
+	for (int i = 0; i < 8; i++)
+		cr_expect_float_eq(y[i], i % 2 ? ((double)BN[i] + 1) / sqrt(9 + 1e-5) : ((double)BN[i] - 0.5) / sqrt(4 + 1e-5),
+		                   1e-4);
+}
+
 /* --- regularizers that draw -------------------------------------------------------------- */
 static struct rein_tensor tensor_of(rein_val w, rein_val g)
 {
