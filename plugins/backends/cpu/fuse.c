@@ -15,7 +15,7 @@
 struct group {
 	int64_t count, cols;
 	int32_t first, last; /* members: list through next[] in joined order; -1: none left */
-	int32_t head;        /* MATMUL instruction or -1 */
+	int32_t head;        /* its instruction or -1 */
 	int weight, reduces;
 	bool fast;
 };
@@ -68,6 +68,8 @@ static bool in_register(const struct fuse *f, int32_t m, uint32_t k, int32_t v, 
 	int32_t maker = f->p->value[v].instr;
 	const struct group *g = &f->group[f->group_of[m]];
 	if (!plain || !g->fast || f->kind[maker] == OP_REDUCE)
+		return false;
+	if (f->kind[maker] == OP_OTHER && v != f->p->instr[maker].out[0]) /* what a head has besides its result */
 		return false;
 	if (f->kind[m] != OP_ELEM && f->kind[m] != OP_REDUCE && f->kind[m] != OP_TAKE)
 		return false;
@@ -215,7 +217,7 @@ static void make_groups(struct fuse *f)
 	for (int32_t k = 0; k < f->n; k++) {
 		const struct rein_prog_instr *i = &p->instr[k];
 		struct group *g = &f->group[k];
-		struct gemm product;
+		struct head head;
 		int64_t cols = 0;
 		*g = (struct group){ .first = k, .last = k, .head = -1 };
 		f->next[k] = -1;
@@ -225,9 +227,10 @@ static void make_groups(struct fuse *f)
 			g->first = -1;
 			continue;
 		}
-		if (fuse_product(p, i, &product)) {
+		if (head_of(p, i, &head)) {
 			g->fast = true;
 			g->head = k;
+			g->weight = head.alone ? CHAIN_WEIGHT : 0;
 		} else if (f->kind[k] != OP_OTHER) {
 			g->fast = true;
 			g->weight = weight_of(f, i);
@@ -414,14 +417,14 @@ static void write_plan(struct fuse *f, const int32_t *number, int32_t n_kernel, 
 		}
 	}
 	for (int32_t g = 0; g < f->n; g++) {
-		struct gemm product;
-		int32_t head;
+		struct head head;
+		int32_t at;
 		int64_t partial, bytes;
 		if (f->group[g].first < 0)
 			continue;
 		if (f->group[g].fast) {
 			int32_t n = members(f, g, f->list);
-			if (fuse_measure(f->cpu, f->p, plan, n, f->list, &product, &head, &partial, &bytes))
+			if (fuse_measure(f->cpu, f->p, plan, n, f->list, &head, &at, &partial, &bytes))
 				plan->workspace[number[g]] = bytes;
 		} else {
 			plan->workspace[number[g]] = old_workspace[plan->kernel[f->group[g].first]];

@@ -1,19 +1,37 @@
 /* SPDX-License-Identifier: MIT
  *
  * fuse.h: between fuse.c, which decides what runs together, and fuse_run.c, which makes kernels
- * of it. A group is a chain (strip.h), a matrix product, or a product finished by a chain.
+ * of it. A group is a chain (strip.h), a head (a matrix product, convolution ...), or a head
+ * finished by a chain.
  */
 #ifndef CPU_FUSE_H
 #define CPU_FUSE_H
 
+#include "conv.h"
 #include "strip.h"
 
-/* The fast product for a MATMUL, or false. */
-bool fuse_product(const struct rein_program *, const struct rein_prog_instr *, struct gemm *);
+/* What a group can begin with: an op with a kernel of its own, whose result a chain may finish
+ * piece by piece. */
+#define HEAD_GEMM   0
+#define HEAD_CONV   1
+#define HEAD_NORM   2
+#define HEAD_WINDOW 3
+struct head {
+	int kind;
+	bool alone;          /* takes no chain */
+	int64_t m, n, tasks; /* result: matrices of m x n, seen by the chain in so many pieces */
+	union {
+		struct gemm gemm;
+		struct conv conv;
+		struct norm norm;
+		struct window window;
+	};
+};
+bool head_of(const struct rein_program *, const struct rein_prog_instr *, struct head *);
 /* Shapes and workspace of a group of n instructions (recorded order); false if it is no fast
- * group. *head: its product's place in the list or -1. */
+ * group. *at: its head's place in the list or -1. */
 bool fuse_measure(const struct cpu *, const struct rein_program *, const struct rein_plan *, int32_t n,
-                  const int32_t *instr, struct gemm *, int32_t *head, int64_t *partial_bytes, int64_t *workspace);
+                  const int32_t *instr, struct head *, int32_t *at, int64_t *partial_bytes, int64_t *workspace);
 
 /* rows.c: log-softmax and cross-entropy, alone or the two of one tensor. */
 bool rows_op(const struct rein_program *, const struct rein_prog_instr *);

@@ -9,14 +9,14 @@
 
 struct fused {
 	const struct rein_host *host;
-	bool has_product, has_chain;
-	struct gemm gemm;
+	bool has_head, has_chain;
+	struct head head;
 	int32_t a, b, c; /* values */
 	int64_t work, partial;
 	struct chain chain;
 };
 
-bool fuse_product(const struct rein_program *p, const struct rein_prog_instr *i, struct gemm *g)
+static bool product_of(const struct rein_program *p, const struct rein_prog_instr *i, struct gemm *g)
 {
 	if (i->op != REIN_OP_MATMUL || p->real_size != 4)
 		return false;
@@ -32,20 +32,67 @@ bool fuse_product(const struct rein_program *p, const struct rein_prog_instr *i,
 	return true;
 }
 
+bool head_of(const struct rein_program *p, const struct rein_prog_instr *i, struct head *h)
+{
+	*h = (struct head){ .kind = HEAD_GEMM };
+	if (chain_kind(p, i) != OP_OTHER)
+		return false;
+	if (product_of(p, i, &h->gemm)) {
+		h->m = h->gemm.m, h->n = h->gemm.n;
+	} else if (conv_of(p, i, &h->conv)) {
+		h->kind = HEAD_CONV;
+		h->m = h->conv.result_rows, h->n = h->conv.result_cols;
+	} else if (norm_of(p, i, &h->norm)) {
+		h->kind = HEAD_NORM;
+		h->alone = h->norm.gather || i->op == REIN_OP_SUM;
+		h->m = h->norm.channels, h->n = h->norm.inner;
+	} else if (window_of(p, i, &h->window)) {
+		h->kind = HEAD_WINDOW;
+		h->alone = true;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* Workspace of a head whose result has memory if `keep`. */
+static int64_t head_plan(struct head *h, const struct cpu *cpu, int keep)
+{
+	int threads = cpu->threads < 1 ? 1 : cpu->threads;
+	int64_t bytes;
+	switch (h->kind) {
+	case HEAD_GEMM:
+		h->gemm.keep = keep;
+		bytes = gemm_plan(&h->gemm, cpu->isa, threads);
+		h->tasks = h->gemm.batch * h->gemm.row_pieces * h->gemm.col_pieces;
+		return bytes;
+	case HEAD_CONV:
+		h->conv.keep = keep;
+		bytes = conv_plan(&h->conv, cpu->isa, threads);
+		h->tasks = h->conv.pieces;
+		return bytes;
+	case HEAD_NORM:
+		h->norm.keep = keep;
+		h->tasks = h->norm.n * h->norm.channels;
+		return norm_plan(&h->norm, cpu->isa, threads);
+	default: return window_plan(&h->window, cpu->isa, threads);
+	}
+}
+
 bool fuse_measure(const struct cpu *cpu, const struct rein_program *p, const struct rein_plan *plan, int32_t n,
-                  const int32_t *instr, struct gemm *g, int32_t *head, int64_t *partial_bytes, int64_t *workspace)
+                  const int32_t *instr, struct head *h, int32_t *at, int64_t *partial_bytes, int64_t *workspace)
 {
 	struct reduce reduce[CHAIN_REDUCE];
 	int n_reduce = 0;
 	int64_t cols = 0, count = 0, tasks;
 	bool by_rows = false;
-	*head = -1;
+	*at = -1;
 	*workspace = 0;
 	for (int32_t k = 0; k < n; k++) {
 		const struct rein_prog_instr *i = &p->instr[instr[k]];
 		int kind = chain_kind(p, i);
-		if (i->op == REIN_OP_MATMUL && *head < 0 && fuse_product(p, i, g)) {
-			*head = k;
+		if (*at < 0 && head_of(p, i, h)) {
+			*at = k;
 		} else if (kind == OP_REDUCE && n_reduce < CHAIN_REDUCE) {
 			int64_t c;
 			reduce[n_reduce].kind = (uint8_t)chain_reduce_kind(p, i, &c);
@@ -58,10 +105,9 @@ bool fuse_measure(const struct cpu *cpu, const struct rein_program *p, const str
 			count = p->value[i->out[0]].count;
 		}
 	}
-	if (*head >= 0) {
-		g->keep = plan->home[p->instr[instr[*head]].out[0]] != REIN_HOME_NONE;
-		*workspace = (gemm_plan(g, cpu->isa, cpu->threads < 1 ? 1 : cpu->threads) + 63) / 64 * 64;
-		tasks = g->batch * g->row_pieces * g->col_pieces;
+	if (*at >= 0) {
+		*workspace = (head_plan(h, cpu, plan->home[p->instr[instr[*at]].out[0]] != REIN_HOME_NONE) + 63) / 64 * 64;
+		tasks = h->tasks;
 	} else {
 		int64_t size = chain_task_size(count, cols, by_rows);
 		tasks = (count + size - 1) / size;
@@ -75,16 +121,28 @@ static void finish_piece(void *ctx, int64_t piece, int64_t batch, int64_t r0, in
                          float *block, int64_t ld)
 {
 	struct fused *f = ctx;
-	const struct gemm *g = &f->gemm;
+	const struct head *h = &f->head;
 	struct chain_task t;
-	int64_t at = (batch * g->m + r0) * g->n + c0;
+	int64_t at = (batch * h->m + r0) * h->n + c0;
 	chain_task_begin(&t, &f->chain, f->chain.partial, piece);
-	if (cols == g->n && ld == cols) {
+	if (rows == 1 || (cols == h->n && ld == cols)) {
 		chain_task_range(&t, at, rows * cols, block);
 		return;
 	}
 	for (int64_t i = 0; i < rows; i++)
-		chain_task_range(&t, at + i * g->n, cols, block + i * ld);
+		chain_task_range(&t, at + i * h->n, cols, block + i * ld);
+}
+
+static void run_head(struct fused *f, struct rein_exec *e, void *work, gemm_done *done)
+{
+	const struct head *h = &f->head;
+	const float *a = e->mem[f->a], *b = f->b < 0 ? NULL : e->mem[f->b];
+	switch (h->kind) {
+	case HEAD_GEMM: gemm_run(&h->gemm, e->cpu->pool, a, b, h->gemm.keep ? e->mem[f->c] : NULL, work, done, f); break;
+	case HEAD_CONV: conv_run(&h->conv, e->cpu->pool, a, b, h->conv.keep ? e->mem[f->c] : NULL, work, done, f); break;
+	case HEAD_NORM: norm_run(&h->norm, e->cpu->pool, e->mem, work, done, f); break;
+	default: window_run(&h->window, e->cpu->pool, e->mem, work); break;
+	}
 }
 
 static rein_status run(struct rein_exec *e, struct kernel *k)
@@ -92,14 +150,13 @@ static rein_status run(struct rein_exec *e, struct kernel *k)
 	struct fused *f = k->data;
 	unsigned char *work = e->base + f->work;
 	f->chain.partial = work + f->partial;
-	if (!f->has_product) {
+	if (!f->has_head) {
 		chain_run(&f->chain, e, e->cpu->pool, f->chain.partial);
 		return REIN_OK;
 	}
 	if (f->has_chain)
 		chain_begin(&f->chain, e);
-	gemm_run(&f->gemm, e->cpu->pool, e->mem[f->a], e->mem[f->b], f->gemm.keep ? e->mem[f->c] : NULL, work,
-	         f->has_chain ? finish_piece : NULL, f);
+	run_head(f, e, work, f->has_chain ? finish_piece : NULL);
 	if (f->has_chain)
 		chain_end(&f->chain, f->chain.partial);
 	return REIN_OK;
@@ -115,18 +172,51 @@ static void destroy(struct kernel *k)
 static const char *op_name(uint32_t op)
 {
 	static const char *const names[REIN_OP_COUNT] = {
-		[REIN_OP_IOTA] = "iota",     [REIN_OP_ADD] = "add",         [REIN_OP_SUB] = "sub",
-		[REIN_OP_MUL] = "mul",       [REIN_OP_DIV] = "div",         [REIN_OP_MAX] = "max",
-		[REIN_OP_POW] = "pow",       [REIN_OP_ABS] = "abs",         [REIN_OP_SIGN] = "sign",
-		[REIN_OP_FLOOR] = "floor",   [REIN_OP_RINT] = "rint",       [REIN_OP_EXP] = "exp",
-		[REIN_OP_LOG] = "log",       [REIN_OP_LOG1P] = "log1p",     [REIN_OP_SQRT] = "sqrt",
-		[REIN_OP_SIN] = "sin",       [REIN_OP_COS] = "cos",         [REIN_OP_ERF] = "erf",
-		[REIN_OP_TANH] = "tanh",     [REIN_OP_LT] = "lt",           [REIN_OP_LE] = "le",
-		[REIN_OP_EQ] = "eq",         [REIN_OP_AND] = "and",         [REIN_OP_NOT] = "not",
-		[REIN_OP_WHERE] = "where",   [REIN_OP_CAST] = "cast",       [REIN_OP_MAP] = "map",
-		[REIN_OP_SUM] = "sum",       [REIN_OP_AMAX] = "amax",       [REIN_OP_ARGMAX] = "argmax",
-		[REIN_OP_MATMUL] = "matmul", [REIN_OP_TAKE] = "take",       [REIN_OP_SLICE] = "slice",
-		[REIN_OP_EXPAND] = "expand", [REIN_OP_PERMUTE] = "permute", [REIN_OP_SIGMOID] = "sigmoid",
+		[REIN_OP_IOTA] = "iota",
+		[REIN_OP_ADD] = "add",
+		[REIN_OP_SUB] = "sub",
+		[REIN_OP_MUL] = "mul",
+		[REIN_OP_DIV] = "div",
+		[REIN_OP_MAX] = "max",
+		[REIN_OP_POW] = "pow",
+		[REIN_OP_ABS] = "abs",
+		[REIN_OP_SIGN] = "sign",
+		[REIN_OP_FLOOR] = "floor",
+		[REIN_OP_RINT] = "rint",
+		[REIN_OP_EXP] = "exp",
+		[REIN_OP_LOG] = "log",
+		[REIN_OP_LOG1P] = "log1p",
+		[REIN_OP_SQRT] = "sqrt",
+		[REIN_OP_SIN] = "sin",
+		[REIN_OP_COS] = "cos",
+		[REIN_OP_ERF] = "erf",
+		[REIN_OP_TANH] = "tanh",
+		[REIN_OP_LT] = "lt",
+		[REIN_OP_LE] = "le",
+		[REIN_OP_EQ] = "eq",
+		[REIN_OP_AND] = "and",
+		[REIN_OP_NOT] = "not",
+		[REIN_OP_WHERE] = "where",
+		[REIN_OP_CAST] = "cast",
+		[REIN_OP_MAP] = "map",
+		[REIN_OP_SUM] = "sum",
+		[REIN_OP_AMAX] = "amax",
+		[REIN_OP_ARGMAX] = "argmax",
+		[REIN_OP_MATMUL] = "matmul",
+		[REIN_OP_TAKE] = "take",
+		[REIN_OP_SLICE] = "slice",
+		[REIN_OP_EXPAND] = "expand",
+		[REIN_OP_PERMUTE] = "permute",
+		[REIN_OP_SIGMOID] = "sigmoid",
+		[REIN_OP_CONV2D] = "conv2d",
+		[REIN_OP_CONV2D_DX] = "conv2d_dx",
+		[REIN_OP_CONV2D_DW] = "conv2d_dw",
+		[REIN_OP_MAX_POOL] = "max_pool",
+		[REIN_OP_MAX_POOL_DX] = "max_pool_dx",
+		[REIN_OP_AVG_POOL] = "avg_pool",
+		[REIN_OP_AVG_POOL_DX] = "avg_pool_dx",
+		[REIN_OP_BATCH_NORM] = "batch_norm",
+		[REIN_OP_BATCH_NORM_DX] = "batch_norm_dx",
 	};
 	return op < REIN_OP_COUNT && names[op] ? names[op] : "op";
 }
@@ -145,13 +235,13 @@ int fuse_compile(struct rein_exec *e, int32_t n, const int32_t *instr, struct ke
 {
 	const struct rein_program *p = e->program;
 	const struct rein_host *host = e->cpu->host;
-	struct gemm g;
+	struct head h;
 	int32_t head;
 	int64_t partial, workspace;
 	int made = rows_compile(e, n, instr, out);
 	if (made)
 		return made;
-	if (n < 1 || !fuse_measure(e->cpu, p, e->plan, n, instr, &g, &head, &partial, &workspace))
+	if (n < 1 || !fuse_measure(e->cpu, p, e->plan, n, instr, &h, &head, &partial, &workspace))
 		return 0;
 	struct fused *f = host->alloc(host, sizeof *f);
 	if (!f)
@@ -160,18 +250,18 @@ int fuse_compile(struct rein_exec *e, int32_t n, const int32_t *instr, struct ke
 	f->host = host;
 	f->work = e->plan->workspace_at[at];
 	f->partial = workspace - partial;
-	f->has_product = head >= 0;
+	f->has_head = head >= 0;
 	f->has_chain = n > (head >= 0);
-	if (f->has_product) {
+	if (f->has_head) {
 		const struct rein_prog_instr *i = &p->instr[instr[head]];
-		f->gemm = g;
-		f->a = i->in[0], f->b = i->in[1], f->c = i->out[0];
+		f->head = h;
+		f->a = i->in[0], f->b = i->n_in > 1 ? i->in[1] : -1, f->c = i->out[0];
 	}
 	*out = (struct kernel){ .run = run, .destroy = destroy, .data = f, .first = instr[0] };
 	describe(p, n, instr, out->explain, sizeof out->explain);
-	if (f->has_chain && !chain_build(&f->chain, e, n, instr, f->has_product ? f->c : -1))
+	if (f->has_chain && !chain_build(&f->chain, e, n, instr, f->has_head ? f->c : -1))
 		return rein_failf(host, "a group of %d ops is too large (%s)", n, out->explain);
-	if (f->has_product)
-		f->chain.tasks = g.batch * g.row_pieces * g.col_pieces;
+	if (f->has_head)
+		f->chain.tasks = h.tasks;
 	return 1;
 }

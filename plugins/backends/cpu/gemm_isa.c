@@ -8,97 +8,9 @@
  *   dots  C (mr x 4) = A (mr x k) B' with B (4 x k): both run along k, so B = W as it is
  *         stored needs no packing. Lane l of an element sums k = l, l + VL, ...
  * Neither order depends on the tile an element is in, so blocks can be cut freely.
- * To add an instruction set: a section of macros below and one line in meson.build and gemm.c.
  */
-#include <string.h>
-
 #include "fast.h"
-
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#define NAME gemm_avx512
-#define VL   16
-#define MR   14 /* 28 accumulators, 2 of B, 1 of A */
-#define MD   6  /* 24 accumulators, 4 of B, 1 of A */
-#define ND   4
-typedef __m512 vec;
-typedef __mmask16 mask;
-#define ZERO()          _mm512_setzero_ps()
-#define LOAD(p)         _mm512_loadu_ps(p)
-#define LOADM(p, m)     _mm512_maskz_loadu_ps(m, p)
-#define STORE(p, v)     _mm512_storeu_ps(p, v)
-#define STOREM(p, v, m) _mm512_mask_storeu_ps(p, m, v)
-#define FILL(x)         _mm512_set1_ps(x)
-#define FMA(a, b, c)    _mm512_fmadd_ps(a, b, c)
-static inline mask tail_mask(int64_t n) { return (mask)((1u << n) - 1u); }
-/* Four horizontal sums. */
-static inline void sum4(float *out, vec a, vec b, vec c, vec d)
-{
-#define HALF_(v) _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))
-	__m256 ab = _mm256_hadd_ps(HALF_(a), HALF_(b)), cd = _mm256_hadd_ps(HALF_(c), HALF_(d));
-	__m256 s = _mm256_hadd_ps(ab, cd);
-	_mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
-#undef HALF_
-}
-#elif defined(__AVX2__)
-#include <immintrin.h>
-#define NAME            gemm_avx2
-#define VL              8
-#define MR              6
-#define MD              3
-#define ND              4
-typedef __m256 vec;
-typedef __m256i mask;
-#define ZERO()          _mm256_setzero_ps()
-#define LOAD(p)         _mm256_loadu_ps(p)
-#define LOADM(p, m)     _mm256_maskload_ps(p, m)
-#define STORE(p, v)     _mm256_storeu_ps(p, v)
-#define STOREM(p, v, m) _mm256_maskstore_ps(p, m, v)
-#define FILL(x)         _mm256_set1_ps(x)
-#define FMA(a, b, c)    _mm256_fmadd_ps(a, b, c)
-static inline mask tail_mask(int64_t n)
-{
-	return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-static inline void sum4(float *out, vec a, vec b, vec c, vec d)
-{
-	__m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-	_mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
-}
-#else
-#define NAME            gemm_plain
-#define VL              4
-#define MR              4
-#define MD              2
-#define ND              4
-typedef float vec __attribute__((vector_size(16)));
-typedef int64_t mask; /* how many elements */
-static inline vec load_(const float *p, int64_t n)
-{
-	vec v = { 0 };
-	memcpy(&v, p, (size_t)n * sizeof *p);
-	return v;
-}
-#define ZERO()          ((vec){ 0 })
-#define LOAD(p)         load_(p, VL)
-#define LOADM(p, m)     load_(p, m)
-#define STORE(p, v)     memcpy(p, &(v), sizeof(vec))
-#define STOREM(p, v, m) memcpy(p, &(v), (size_t)(m) * sizeof(float))
-#define FILL(x)         ((vec){ x, x, x, x })
-#define FMA(a, b, c)    ((a) * (b) + (c))
-static inline mask tail_mask(int64_t n) { return n; }
-static inline void sum4(float *out, vec a, vec b, vec c, vec d)
-{
-	out[0] = (a[0] + a[1]) + (a[2] + a[3]);
-	out[1] = (b[0] + b[1]) + (b[2] + b[3]);
-	out[2] = (c[0] + c[1]) + (c[2] + c[3]);
-	out[3] = (d[0] + d[1]) + (d[2] + d[3]);
-}
-#endif
-
-/* Literal bounds everywhere below: the compiler must keep the accumulators in registers. */
-#define UNROLL _Pragma("GCC unroll 16")
-#define ALWAYS static inline __attribute__((always_inline))
+#include "vec.h"
 
 /* C (mr x n) = A B; nv vectors wide, the last one masked if `edge`. sam, sak: distance between
  * rows and along k of A; ldb, ldc: between rows of B and C. */
@@ -265,4 +177,4 @@ static void pack_transposed(int64_t n, int64_t k, const float *b, int64_t ldb, f
 	}
 }
 
-const struct gemm_isa NAME = { MR, 2 * VL, MD, ND, tile, dots, pack_transposed };
+const struct gemm_isa ISA(gemm) = { MR, 2 * VL, MD, ND, tile, dots, pack_transposed };

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * conv.h: convolutions and their derivatives, pooling, batch norm: images (N,C,H,W), float32.
+ * conv.c, window.c and norm.c decide, conv_isa.c has the inner loops, once per instruction set.
+ */
+#ifndef CPU_CONV_H
+#define CPU_CONV_H
+
+#include "fast.h"
+
+struct conv_isa {
+	int mr, vl; /* largest tile: mr rows x 2 vectors of vl */
+	int md;     /* largest block of dot products: md x 4 */
+	/* C (rows x nv vectors) (+)= A B: A is packed (k x rows), row kk of B lies at b + off[kk] */
+	void (*taps)(int64_t rows, int64_t nv, int64_t k, const float *a, const float *b, const int32_t *off, float *c,
+	             int64_t ldc, int add);
+	/* c[i * ldc + j] (+)= sum over n images and q elements (whole vectors) of a[i * lda] b[off[j]] */
+	void (*dots)(int64_t rows, int64_t nd, int64_t n, int64_t q, const float *a, int64_t lda, int64_t step_a,
+	             const float *b, const int32_t *off, int64_t step_b, float *c, int64_t ldc, int add);
+	/* y = x where x > y or x is the first NaN, index = base + tap there */
+	void (*max_tap)(int64_t n, const float *x, float *y, int32_t *index, const int32_t *base, int32_t tap);
+	void (*every)(int64_t n, const float *x, int64_t step, float *y); /* y[i] = x[i * step] */
+	void (*add)(int64_t n, const float *x, float *y);
+	void (*divide)(int64_t n, const float *x, const float *by, float *y);
+	/* sum of (x - shift) and its square, sum of g and of g (x - mean): 16 lanes, then a tree */
+	void (*square)(int64_t n, const float *x, float shift, double sum[2]);
+	void (*product)(int64_t n, const float *x, const float *g, float mean, double sum[2]);
+	void (*affine)(int64_t n, const float *x, float mean, float scale, float shift, float *y); /* (x-mean)scale+shift */
+	/* y = scale (g - a - (x - mean) b) */
+	void (*norm_dx)(int64_t n, const float *x, const float *g, float mean, float scale, float a, float b, float *y);
+};
+extern const struct conv_isa conv_plain, conv_avx2, conv_avx512;
+const struct conv_isa *conv_isa(int isa);
+
+/* --- source: planes with their padding, split by stride ------------------------------------- */
+/* Plane c becomes nh x nw slots of H x W: slot (p, q), place (t, u) holds x[t sh + p - ph][u sw + q - pw],
+ * or `fill` outside of x. So whatever the stride, the taps of a window read whole rows: the tap at
+ * slot (p, q), place (t, u) of output (i, j) is slot's element (i + t) W + j + u. */
+struct source {
+	int64_t planes, in_h, in_w;
+	int64_t sh, sw, ph, pw, nh, nw, H, W;
+	float fill;
+};
+/* Floats of `planes` planes and what vectors may read beyond (zeroed by source_fill). */
+#define SOURCE_SLACK 64
+static inline int64_t source_plane(const struct source *s) { return s->nh * s->nw * s->H * s->W; }
+void source_fill(const struct source *s, const struct conv_isa *, const float *x, float *out);
+
+/* --- conv.c ----------------------------------------------------------------------------------- */
+#define CONV_FORWARD 0
+#define CONV_DX      1
+#define CONV_DW      2
+/* y (N,O,Ho,Wo) of x (N,C,H,W) and w (O,C/G,kh,kw), or dx of g and w, or dw of x and g */
+struct conv {
+	int pass, keep; /* keep: the result has memory; else only done() sees it */
+	int64_t N, C, H, W, O, kh, kw, Ho, Wo, G, Cg, Og;
+	int64_t sh, sw, ph, pw, dh, dw;
+	/* by conv_plan */
+	const struct conv_isa *isa;
+	struct source src;
+	int64_t m, k, rows, blocks; /* rows of a group's result, its terms, rows of a block */
+	int64_t plane, ldc;         /* result elements of a plane; of a row while it is computed */
+	int64_t tasks, images;      /* DW: partial results, images at a time */
+	int64_t table, packed, own; /* floats: offsets, packed weights or partial results, of a thread */
+	int64_t result_rows, result_cols, pieces;
+};
+/* The convolution of an instruction, or false. */
+bool conv_of(const struct rein_program *, const struct rein_prog_instr *, struct conv *);
+/* Fixes everything by shape (`threads` only sizes the workspace); returns workspace bytes. */
+int64_t conv_plan(struct conv *, int isa, int threads);
+/* done: as in gemm.h, with matrix n of a batch being image n as (channels, places), or dw one row. */
+void conv_run(const struct conv *, struct pool *, const float *a, const float *b, float *c, void *workspace,
+              gemm_done *done, void *ctx);
+
+/* --- norm.c ------------------------------------------------------------------------------------ */
+/* Batch norm, its derivative, or a sum, for each channel of x seen as (n, channels, inner): all
+ * of a channel is one task, so that what is read twice is still in cache. */
+struct norm {
+	uint32_t op;      /* BATCH_NORM, BATCH_NORM_DX, SUM */
+	int keep, gather; /* gather: inner is short, a channel is copied together first */
+	int32_t in[5], out[3];
+	int64_t step[5]; /* of operands 1..: 0 where one number is for all channels */
+	int64_t n, channels, inner;
+	double eps;
+	const struct conv_isa *isa;
+	int64_t own; /* floats of a thread */
+};
+bool norm_of(const struct rein_program *, const struct rein_prog_instr *, struct norm *);
+int64_t norm_plan(struct norm *, int isa, int threads);
+/* done: pieces of one row of result 0, (n channels) x inner, as (channels, inner) of matrix n;
+ * only if !gather */
+void norm_run(const struct norm *, struct pool *, void *const *mem, void *workspace, gemm_done *done, void *ctx);
+
+/* --- window.c: pooling ------------------------------------------------------------------------- */
+struct window {
+	uint32_t op, flags;
+	int32_t in[2], out[2]; /* values */
+	struct source src;
+	int64_t planes, H, W, Ho, Wo, kh, kw, dh, dw;
+	int64_t size, per, tasks; /* elements of a plane's windows, planes of a task */
+	const struct conv_isa *isa;
+	int64_t own; /* floats of a thread */
+};
+bool window_of(const struct rein_program *, const struct rein_prog_instr *, struct window *);
+int64_t window_plan(struct window *, int isa, int threads);
+void window_run(const struct window *, struct pool *, void *const *mem, void *workspace);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * conv_isa.c: the inner loops of convolution, pooling and batch norm, compiled once per
+ * instruction set (see meson.build). An element's result never depends on its place in a
+ * vector or tile; sums run in 16 lanes and a fixed tree.
+ */
+#include <math.h>
+
+#include "conv.h"
+#include "vec.h"
+
+/* --- convolution ------------------------------------------------------------------------------ */
+ALWAYS void taps_body(int mr, int nv, int64_t k, const float *a, const float *b, const int32_t *off, float *c,
+                      int64_t ldc, int add)
+{
+	vec acc[MR][2];
+	UNROLL for (int i = 0; i < MR; i++)
+	{
+		acc[i][0] = add && i < mr ? LOAD(c + i * ldc) : ZERO();
+		acc[i][1] = add && i < mr && nv == 2 ? LOAD(c + i * ldc + VL) : ZERO();
+	}
+	for (int64_t kk = 0; kk < k; kk++, a += mr) {
+		const float *row = b + off[kk];
+		vec b0 = LOAD(row), b1 = nv == 2 ? LOAD(row + VL) : ZERO();
+		UNROLL for (int i = 0; i < MR; i++) if (i < mr)
+		{
+			vec x = FILL(a[i]);
+			acc[i][0] = FMA(x, b0, acc[i][0]);
+			if (nv == 2)
+				acc[i][1] = FMA(x, b1, acc[i][1]);
+		}
+	}
+	UNROLL for (int i = 0; i < MR; i++) if (i < mr)
+	{
+		STORE(c + i * ldc, acc[i][0]);
+		if (nv == 2)
+			STORE(c + i * ldc + VL, acc[i][1]);
+	}
+}
+
+#define TAPS_(mr)                                                                                              \
+	static void taps_##mr(int64_t nv, int64_t k, const float *a, const float *b, const int32_t *off, float *c, \
+	                      int64_t ldc, int add)                                                                \
+	{                                                                                                          \
+		if (nv == 2)                                                                                           \
+			taps_body(mr, 2, k, a, b, off, c, ldc, add);                                                       \
+		else                                                                                                   \
+			taps_body(mr, 1, k, a, b, off, c, ldc, add);                                                       \
+	}
+typedef void taps_fn(int64_t nv, int64_t k, const float *a, const float *b, const int32_t *off, float *c, int64_t ldc,
+                     int add);
+TAPS_(1)
+TAPS_(2)
+TAPS_(3)
+TAPS_(4)
+#if MR > 4
+TAPS_(5)
+TAPS_(6)
+#endif
+#if MR > 6
+TAPS_(7)
+TAPS_(8)
+TAPS_(9)
+TAPS_(10)
+TAPS_(11)
+TAPS_(12)
+TAPS_(13)
+TAPS_(14)
+#endif
+static taps_fn *const all_taps[] = { taps_1, taps_2, taps_3, taps_4,
+#if MR > 4
+	                                 taps_5, taps_6,
+#endif
+#if MR > 6
+	                                 taps_7, taps_8, taps_9, taps_10, taps_11, taps_12, taps_13, taps_14
+#endif
+};
+
+static void taps(int64_t mr, int64_t nv, int64_t k, const float *a, const float *b, const int32_t *off, float *c,
+                 int64_t ldc, int add)
+{
+	all_taps[mr - 1](nv, k, a, b, off, c, ldc, add);
+}
+
+ALWAYS void dots_body(int mr, int64_t nd, int64_t n, int64_t q, const float *a, int64_t lda, int64_t step_a,
+                      const float *b, const int32_t *off, int64_t step_b, float *c, int64_t ldc, int add)
+{
+	vec acc[MD][ND];
+	int64_t at[ND];
+	UNROLL for (int i = 0; i < MD; i++) UNROLL for (int j = 0; j < ND; j++) acc[i][j] = ZERO();
+	UNROLL for (int j = 0; j < ND; j++) at[j] = off[j < nd ? j : 0];
+	for (int64_t image = 0; image < n; image++, a += step_a, b += step_b) {
+		const float *r0 = b + at[0], *r1 = b + at[1], *r2 = b + at[2], *r3 = b + at[3];
+		for (int64_t e = 0; e < q; e += VL) {
+			vec y0 = LOAD(r0 + e), y1 = LOAD(r1 + e), y2 = LOAD(r2 + e), y3 = LOAD(r3 + e);
+			UNROLL for (int i = 0; i < MD; i++) if (i < mr)
+			{
+				vec x = LOAD(a + i * lda + e);
+				acc[i][0] = FMA(x, y0, acc[i][0]);
+				acc[i][1] = FMA(x, y1, acc[i][1]);
+				acc[i][2] = FMA(x, y2, acc[i][2]);
+				acc[i][3] = FMA(x, y3, acc[i][3]);
+			}
+		}
+	}
+	UNROLL for (int i = 0; i < MD; i++) if (i < mr)
+	{
+		float s[4];
+		sum4(s, acc[i][0], acc[i][1], acc[i][2], acc[i][3]);
+		for (int64_t j = 0; j < nd; j++)
+			c[i * ldc + j] = add ? c[i * ldc + j] + s[j] : s[j];
+	}
+}
+
+static void dots(int64_t mr, int64_t nd, int64_t n, int64_t q, const float *a, int64_t lda, int64_t step_a,
+                 const float *b, const int32_t *off, int64_t step_b, float *c, int64_t ldc, int add)
+{
+#define DOTS_(mr) \
+	case mr: dots_body(mr, nd, n, q, a, lda, step_a, b, off, step_b, c, ldc, add); return;
+	switch (mr) {
+		DOTS_(1)
+		DOTS_(2)
+#if MD > 2
+		DOTS_(3)
+#endif
+#if MD > 3
+		DOTS_(4)
+		DOTS_(5)
+		DOTS_(6)
+#endif
+	}
+}
+
+/* --- pooling ----------------------------------------------------------------------------------- */
+static void max_tap(int64_t n, const float *restrict x, float *restrict y, int32_t *restrict index,
+                    const int32_t *restrict base, int32_t tap)
+{
+	for (int64_t i = 0; i < n; i++) {
+		int take = (y[i] == y[i]) & !(x[i] <= y[i]);
+		y[i] = take ? x[i] : y[i];
+		index[i] = take ? base[i] + tap : index[i];
+	}
+}
+
+static void every(int64_t n, const float *restrict x, int64_t step, float *restrict y)
+{
+	if (step == 1)
+		memcpy(y, x, (size_t)n * sizeof *y);
+	else if (step == 2)
+		for (int64_t i = 0; i < n; i++)
+			y[i] = x[2 * i];
+	else
+		for (int64_t i = 0; i < n; i++)
+			y[i] = x[step * i];
+}
+
+static void add(int64_t n, const float *restrict x, float *restrict y)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] += x[i];
+}
+
+static void divide(int64_t n, const float *restrict x, const float *restrict by, float *restrict y)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] = x[i] / by[i];
+}
+
+/* --- batch norm -------------------------------------------------------------------------------- */
+#define LANES 16
+static double tree(float *lane)
+{
+	for (int w = LANES / 2; w; w /= 2)
+		for (int l = 0; l < w; l++)
+			lane[l] += lane[l + w];
+	return (double)lane[0];
+}
+
+static void square(int64_t n, const float *x, float shift, double sum[2])
+{
+	float s[LANES] = { 0 }, q[LANES] = { 0 };
+	int64_t i = 0;
+	for (; i + LANES <= n; i += LANES)
+		for (int l = 0; l < LANES; l++) {
+			float d = x[i + l] - shift;
+			s[l] += d;
+			q[l] += d * d;
+		}
+	for (int l = 0; i + l < n; l++) {
+		float d = x[i + l] - shift;
+		s[l] += d;
+		q[l] += d * d;
+	}
+	sum[0] = tree(s);
+	sum[1] = tree(q);
+}
+
+static void product(int64_t n, const float *x, const float *g, float mean, double sum[2])
+{
+	float s[LANES] = { 0 }, q[LANES] = { 0 };
+	int64_t i = 0;
+	for (; i + LANES <= n; i += LANES)
+		for (int l = 0; l < LANES; l++) {
+			s[l] += g[i + l];
+			q[l] += g[i + l] * (x[i + l] - mean);
+		}
+	for (int l = 0; i + l < n; l++) {
+		s[l] += g[i + l];
+		q[l] += g[i + l] * (x[i + l] - mean);
+	}
+	sum[0] = tree(s);
+	sum[1] = tree(q);
+}
+
+static void affine(int64_t n, const float *restrict x, float mean, float scale, float shift, float *restrict y)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] = (x[i] - mean) * scale + shift;
+}
+
+static void norm_dx(int64_t n, const float *restrict x, const float *restrict g, float mean, float scale, float a,
+                    float b, float *restrict y)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] = scale * (g[i] - a - (x[i] - mean) * b);
+}
+
+const struct conv_isa ISA(conv) = { MR,  VL,     MD,     taps,    dots,   max_tap, every,
+	                                add, divide, square, product, affine, norm_dx };

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * window.c: pooling and its derivatives. As in convolution, a plane is split by stride (struct
+ * source), so that a tap of all windows of a plane is one run of memory; windows lie W apart and
+ * what lies between the rows' ends is dropped.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "conv.h"
+
+#define TASK_PLANES   16384 /* elements */
+#define PARALLEL_WORK 40000
+
+struct job {
+	const struct window *v;
+	const void *a, *b;
+	void *y0, *y1;
+	float *table, *own;
+};
+
+static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t round_up(int64_t a, int64_t b) { return div_up(a, b) * b; }
+
+bool window_of(const struct rein_program *p, const struct rein_prog_instr *i, struct window *v)
+{
+	bool dx = i->op == REIN_OP_MAX_POOL_DX || i->op == REIN_OP_AVG_POOL_DX;
+	if (p->real_size != 4 || (!dx && i->op != REIN_OP_MAX_POOL && i->op != REIN_OP_AVG_POOL))
+		return false;
+	const struct rein_attr *a = &i->attr;
+	const struct rein_prog_value *x = &p->value[dx ? i->out[0] : i->in[0]], *y = &p->value[dx ? i->in[0] : i->out[0]];
+	if (x->rank != 4 || x->count >= (int64_t)1 << 31)
+		return false;
+	*v = (struct window){ .op = i->op, .flags = a->flags };
+	v->in[0] = i->in[0], v->in[1] = i->n_in > 1 ? i->in[1] : -1;
+	v->out[0] = i->out[0], v->out[1] = i->n_out > 1 ? i->out[1] : -1;
+	v->planes = x->dim[0] * x->dim[1], v->H = x->dim[2], v->W = x->dim[3], v->Ho = y->dim[2], v->Wo = y->dim[3];
+	v->kh = a->step[2], v->kw = a->step[3];
+	v->dh = a->start[2] ? a->start[2] : 1, v->dw = a->start[3] ? a->start[3] : 1;
+	struct source *s = &v->src;
+	s->planes = 1, s->in_h = v->H, s->in_w = v->W;
+	s->sh = a->step[0], s->sw = a->step[1], s->ph = a->start[0], s->pw = a->start[1];
+	int64_t reach_h = (v->kh - 1) * v->dh, reach_w = (v->kw - 1) * v->dw;
+	s->nh = min(s->sh, reach_h + 1), s->nw = min(s->sw, reach_w + 1);
+	s->H = v->Ho + reach_h / s->sh, s->W = v->Wo + reach_w / s->sw;
+	s->fill = i->op == REIN_OP_MAX_POOL ? -INFINITY : 0;
+	v->size = round_up((v->Ho - 1) * s->W + v->Wo, 16);
+	v->per = TASK_PLANES / (v->H * v->W) < 1 ? 1 : TASK_PLANES / (v->H * v->W);
+	v->tasks = div_up(v->planes, v->per);
+	v->own = round_up(source_plane(s) + SOURCE_SLACK + 2 * v->size, 16);
+	return true;
+}
+
+int64_t window_plan(struct window *v, int isa, int threads)
+{
+	v->isa = conv_isa(isa);
+	return 4 * (v->size + v->own * threads) + 64;
+}
+
+/* Where tap (i, j) of all windows begins in the source. */
+static int64_t tap_at(const struct window *v, int64_t i, int64_t j)
+{
+	const struct source *s = &v->src;
+	int64_t y = i * v->dh, x = j * v->dw;
+	return ((y % s->sh * s->nw + x % s->sw) * s->H + y / s->sh) * s->W + x / s->sw;
+}
+
+/* Taps of windows at `out` of an axis that lie inside. */
+static int64_t inside(int64_t out, int64_t k, int64_t s, int64_t p, int64_t d, int64_t in)
+{
+	int64_t n = 0;
+	for (int64_t i = 0; i < k; i++)
+		n += out * s - p + i * d >= 0 && out * s - p + i * d < in;
+	return n;
+}
+
+/* Per window: place of its first tap (without padding) for max, divisor for avg. */
+static void fill_table(const struct job *j)
+{
+	const struct window *v = j->v;
+	const struct source *s = &v->src;
+	for (int64_t q = 0; q < v->size; q++) {
+		int64_t t = q / s->W, u = q % s->W;
+		if (v->op == REIN_OP_MAX_POOL) {
+			((int32_t *)j->table)[q] = (int32_t)(t * s->sh * v->W + u * s->sw);
+		} else if (v->flags & REIN_COUNT_PAD) {
+			j->table[q] = (float)(v->kh * v->kw);
+		} else {
+			int64_t n = inside(t, v->kh, s->sh, s->ph, v->dh, v->H) * inside(u, v->kw, s->sw, s->pw, v->dw, v->W);
+			j->table[q] = n ? (float)n : 1;
+		}
+	}
+}
+
+/* First tap inside of a window without a larger one than -inf. */
+static int32_t first_inside(const struct window *v, int64_t t, int64_t u)
+{
+	const struct source *s = &v->src;
+	for (int64_t k = 0; k < v->kh * v->kw; k++) {
+		int64_t y = t * s->sh - s->ph + k / v->kw * v->dh, x = u * s->sw - s->pw + k % v->kw * v->dw;
+		if (y >= 0 && y < v->H && x >= 0 && x < v->W)
+			return (int32_t)(y * v->W + x);
+	}
+	return -1;
+}
+
+static void max_pool(const struct job *j, int64_t plane, float *source)
+{
+	const struct window *v = j->v;
+	const struct source *s = &v->src;
+	float *y = source + source_plane(s) + SOURCE_SLACK;
+	int32_t *index = (int32_t *)(y + v->size);
+	source_fill(s, v->isa, (const float *)j->a + plane * v->H * v->W, source);
+	for (int64_t q = 0; q < v->size; q++) {
+		y[q] = -INFINITY;
+		index[q] = -1;
+	}
+	for (int64_t i = 0; i < v->kh; i++)
+		for (int64_t l = 0; l < v->kw; l++)
+			v->isa->max_tap(v->size, source + tap_at(v, i, l), y, index, (const int32_t *)j->table,
+			                (int32_t)((i * v->dh - s->ph) * v->W + l * v->dw - s->pw));
+	for (int64_t t = 0; t < v->Ho; t++) {
+		int64_t at = (plane * v->Ho + t) * v->Wo;
+		if (j->y0)
+			memcpy((float *)j->y0 + at, y + t * s->W, (size_t)v->Wo * sizeof *y);
+		for (int64_t u = 0; u < v->Wo && j->y1; u++) {
+			int32_t best = index[t * s->W + u];
+			((int32_t *)j->y1)[at + u] = best < 0 ? first_inside(v, t, u) : best;
+		}
+	}
+}
+
+static void max_pool_dx(const struct job *j, int64_t plane)
+{
+	const struct window *v = j->v;
+	int64_t size = v->H * v->W, n = v->Ho * v->Wo;
+	float *dx = (float *)j->y0 + plane * size;
+	const float *g = (const float *)j->a + plane * n;
+	const int32_t *index = (const int32_t *)j->b + plane * n;
+	memset(dx, 0, (size_t)size * sizeof *dx);
+	for (int64_t q = 0; q < n; q++)
+		if (index[q] >= 0 && index[q] < size)
+			dx[index[q]] += g[q];
+}
+
+static void avg_pool(const struct job *j, int64_t plane, float *source)
+{
+	const struct window *v = j->v;
+	const struct source *s = &v->src;
+	float *y = source + source_plane(s) + SOURCE_SLACK;
+	source_fill(s, v->isa, (const float *)j->a + plane * v->H * v->W, source);
+	memset(y, 0, (size_t)v->size * sizeof *y);
+	for (int64_t i = 0; i < v->kh; i++)
+		for (int64_t l = 0; l < v->kw; l++)
+			v->isa->add(v->size, source + tap_at(v, i, l), y);
+	v->isa->divide(v->size, y, j->table, y);
+	for (int64_t t = 0; t < v->Ho; t++)
+		memcpy((float *)j->y0 + (plane * v->Ho + t) * v->Wo, y + t * s->W, (size_t)v->Wo * sizeof *y);
+}
+
+/* Shares are added to the slots where the taps read; then the slots become rows again. */
+static void avg_pool_dx(const struct job *j, int64_t plane, float *source)
+{
+	const struct window *v = j->v;
+	const struct source *s = &v->src;
+	float *share = source + source_plane(s) + SOURCE_SLACK;
+	memset(source, 0, (size_t)(source_plane(s) + SOURCE_SLACK + v->size) * sizeof *source);
+	for (int64_t t = 0; t < v->Ho; t++)
+		v->isa->divide(v->Wo, (const float *)j->a + (plane * v->Ho + t) * v->Wo, j->table + t * s->W, share + t * s->W);
+	for (int64_t i = 0; i < v->kh; i++)
+		for (int64_t l = 0; l < v->kw; l++)
+			v->isa->add(v->size, share, source + tap_at(v, i, l));
+	for (int64_t y = 0; y < v->H; y++) {
+		float *row = (float *)j->y0 + (plane * v->H + y) * v->W;
+		int64_t t = (y + s->ph) / s->sh, p = (y + s->ph) % s->sh;
+		if (s->nw < s->sw || p >= s->nh || t >= s->H || s->W * s->sw - s->pw < v->W)
+			memset(row, 0, (size_t)v->W * sizeof *row);
+		for (int64_t q = 0; q < s->nw && p < s->nh && t < s->H; q++) {
+			const float *from = source + ((p * s->nw + q) * s->H + t) * s->W;
+			int64_t u = q < s->pw ? div_up(s->pw - q, s->sw) : 0, x = u * s->sw + q - s->pw;
+			for (; u < s->W && x < v->W; u++, x += s->sw)
+				row[x] = from[u];
+		}
+	}
+}
+
+static void run_task(void *arg, int task)
+{
+	const struct job *j = arg;
+	const struct window *v = j->v;
+	float *own = j->own + pool_self() * v->own;
+	for (int64_t plane = task * v->per; plane < min((task + 1) * v->per, v->planes); plane++)
+		switch (v->op) {
+		case REIN_OP_MAX_POOL: max_pool(j, plane, own); break;
+		case REIN_OP_MAX_POOL_DX: max_pool_dx(j, plane); break;
+		case REIN_OP_AVG_POOL: avg_pool(j, plane, own); break;
+		default: avg_pool_dx(j, plane, own); break;
+		}
+}
+
+void window_run(const struct window *v, struct pool *pool, void *const *mem, void *workspace)
+{
+	struct job j = { v,
+		             mem[v->in[0]],
+		             v->in[1] < 0 ? NULL : mem[v->in[1]],
+		             mem[v->out[0]],
+		             v->out[1] < 0 ? NULL : mem[v->out[1]],
+		             workspace,
+		             (float *)workspace + v->size };
+	if (v->op != REIN_OP_MAX_POOL_DX)
+		fill_table(&j);
+	pool_run(v->planes * v->H * v->W < PARALLEL_WORK ? NULL : pool, (int)v->tasks, run_task, &j);
+}
