@@ -314,6 +314,9 @@ static void check_variant(struct experiment *e, struct variant *v)
 	v->config = config_build(e->s->file, v->name[0] ? v->name : NULL, e->s->n_override, e->s->override, d);
 	if (!v->config)
 		return;
+	const struct section *search = config_section(v->config, "search");
+	if (search && v == e->variant)
+		diag_error(d, &search->at, "this version of rein cannot search yet; say the points as [variant] sections");
 	v->settings = settings_read_all(v->config, d);
 	v->backend = share_backend(e, v);
 	struct trainer *t = v->backend ? experiment_trainer(e, v, v->settings->seed[0], v != e->variant) : NULL;

@@ -126,6 +126,12 @@ def test_misspelled_setting(tmp):
     assert "2 errors" in err
 
 
+def test_search_is_not_ignored(tmp):
+    path = write(tmp, "x.ini", read(SMALL).decode() + "\n[search]\noptimizer.adam.lr = log 1e-4..1e-1\n")
+    err = rein("validate", path, cwd=tmp, code=2)[1]
+    assert "[search]" in err and "cannot search yet" in err, err
+
+
 def test_errors_of_variants(tmp):
     """Each error once, those of later variants too."""
     path = write(tmp, "x.ini", read(SMALL).decode().replace("train = moons samples=200", "train = csv file=no.csv") +
