@@ -51,24 +51,27 @@ char *path_join(const char *folder, const char *name)
 char *path_of_config(const char *config_path, const char *path)
 {
 	const char *root = getenv("REIN_DATA"), *slash = strrchr(config_path, '/');
-	char *beside, *real;
+	char *found, *beside, *real;
 
 	if (path[0] == '/')
 		return tool_strdup(path);
-	if (root && *root) {
-		beside = path_join(root, path);
+	beside = slash ? tool_printf("%.*s/%s", (int)(slash - config_path), config_path, path) : tool_strdup(path);
+	found = root && *root ? path_join(root, path) : tool_strdup(beside);
+	if (access(found, F_OK) && !access(beside, F_OK)) {
+		free(found);
+		found = beside;
 	} else {
-		beside = slash ? tool_printf("%.*s/%s", (int)(slash - config_path), config_path, path) : tool_strdup(path);
+		free(beside);
 	}
-	real = realpath(beside, NULL);
-	if (!real && beside[0] != '/') {
+	real = realpath(found, NULL);
+	if (!real && found[0] != '/') {
 		char *cwd = getcwd(NULL, 0);
-		real = cwd ? path_join(cwd, beside) : NULL;
+		real = cwd ? path_join(cwd, found) : NULL;
 		free(cwd);
 	}
 	if (!real)
-		return beside;
-	free(beside);
+		return found;
+	free(found);
 	return real;
 }
 

@@ -77,7 +77,8 @@ struct settings *settings_read_all(const struct config *, struct diag *);
 
 /* A folder's file name, allocated: a/b. */
 char *path_join(const char *folder, const char *name);
-/* As keys of type PATH are read: absolute as it is, else under REIN_DATA, else beside the config. */
+/* As keys of type PATH are read: absolute as it is, else under REIN_DATA if it is there, else
+ * beside the config. */
 char *path_of_config(const char *config_path, const char *path);
 /* malloc and friends that end the process with a message: the tool has nothing better to do. */
 void *tool_alloc(size_t bytes);
