@@ -20,5 +20,6 @@
 #include "report.h"
 #include "schedule.h"
 #include "search.h"
+#include "window.h"
 
 #endif
