@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Makes the golden fixtures of layers of images; see make_fixtures.py, whose files these join.
 
-Images are 9 high and 7 wide. Initial weights are PyTorch's (rng = torch), so a case needs no file
-of weights; the reference then trains in double. A convolution in front makes the gradient with
+Images are 9 high and 7 wide. Initial weights are PyTorch's (rng = torch), so cases but one need no
+file of weights; the reference then trains in double. A convolution in front makes the gradient with
 respect to the layer's input show in its weights' gradient. Needs torch and safetensors:
     python3 tests/golden/make_layers.py
 """
@@ -121,6 +121,8 @@ def cases():
         "batchnorm_rows": ("rows = flatten\nfc1 = linear units=6\nbn = batchnorm\nact = tanh",
                            lambda: [("rows", lambda x: x.flatten(1)), ("fc1", nn.Linear(63, 6)), ("bn", nn.BatchNorm1d(6)),
                                     ("act", torch.tanh), *tail(6)], {}),
+        "batchnorm_weights": (FRONT + "bn = batchnorm\nact = relu", lambda: [front(), ("bn", nn.BatchNorm2d(4)), RELU, *tail(4 * 35)],
+                              {"weights": "planes_bn"}),
         "batchnorm_remainder": (FRONT + "bn = batchnorm\nact = relu", lambda: [front(), ("bn", nn.BatchNorm2d(4)), RELU, *tail(4 * 35)],
                                 {"batch": 11}),
         "add": (FRONT + "b1 = conv2d filters=4 kernel=3 padding=1\nb2 = conv2d filters=4 kernel=1 input=front\nit = add input=b1,front,b2\nact = relu",
@@ -141,9 +143,10 @@ def cases():
 
 
 def write_ini(name, lines, options):
+    start = f"weights = ../data/{options['weights']}.safetensors" if "weights" in options else "rng = torch\nseed = 1"
     with open(f"{HERE}/cases/image_{name}.ini", "w") as f:
         f.write("; made by make_layers.py\n[run]\nconfig = 1\nepochs = 2\n"
-                f"batch = {options.get('batch', 8)}\nshuffle = no\nrng = torch\nseed = 1\n\n"
+                f"batch = {options.get('batch', 8)}\nshuffle = no\n{start}\n\n"
                 "[data]\ntrain = idx images=../data/planes.idx labels=../data/planes-labels.idx\n\n"
                 f"[network]\n{lines}{BACK}\n\n[loss]\nce = cross_entropy\n\n[optimizer]\n"
                 f"opt = sgd lr={options.get('lr', 0.1)}\n\n[regularizers]\nprobe = probe\n")
@@ -151,7 +154,11 @@ def write_ini(name, lines, options):
 
 def run(make, options, x, y):
     torch.manual_seed(1)
-    net = Net(make()).double()
+    net = Net(make())
+    if "weights" in options:  # a whole state_dict, running statistics and the count of batches included
+        net(x.float())
+        save_file(net.state_dict(), f"{HERE}/data/{options['weights']}.safetensors")
+    net = net.double()
     # not Adam: it makes whole steps of the rounding in gradients that are 0, as of biases before batchnorm
     opt = torch.optim.SGD(net.parameters(), lr=options.get("lr", 0.1))
     batch, loss_list, out = options.get("batch", 8), [], {}
