@@ -37,6 +37,7 @@ BANDS = {
     "001-11-learning-rate": [("lr-5e-4", "norm", *band(9.1, 9.1)), ("lr-1e-3", "norm", *band(9.8, 9.9)),
                              ("lr-5e-3", "norm", *band(14.0, 14.1))],
     # accuracies of 10 000 images, not held to 2 %: at a learning rate of 1 they swing from epoch to epoch
+    "002-1-lenet": [("torch", "val.accuracy", .05, .15), ("torch", "train.loss", 2.29, 2.32), ("xavier", "val.accuracy", .6, .8)],
     "002-2-mlp": [("main", "val.accuracy", .73, .86)],
     "002-3-deep-mlp": [("main", "val.accuracy", .55, .85)],
 }
