@@ -5,6 +5,9 @@
  * many entries or slices go (PyTorch's rounding: half to even, of what is left), and runs one
  * program: scores, the smallest of them, new masks, and zeros in the weights and in the
  * optimizer's states. What is gone counts as pruned already, so masks only ever shrink.
+ *
+ * A stage that would leave nothing of a weight is an error: said while reading the config where
+ * the amount alone tells, else when the new masks are known. Biases may go altogether.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -13,6 +16,32 @@
 
 #include "rein/math.h"
 #include "train.h"
+
+/* --- refusing ------------------------------------------------------------------------------- */
+static bool may_vanish(const struct state *w)
+{
+	size_t n = strlen(w->name);
+	return n >= 5 && strcmp(w->name + n - 5, ".bias") == 0;
+}
+
+/* Names the first weight with nothing kept, and what there is: entries or slices `left` of each. */
+static bool something_kept(struct trainer *t, const struct stage *s, const int32_t *left, const int32_t *kept)
+{
+	char list[512];
+	size_t n = 0;
+	int gone = 0;
+
+	while (gone < s->n_pruned && (kept[gone] > 0 || left[gone] == 0 || may_vanish(s->pruned[gone])))
+		gone++;
+	if (gone == s->n_pruned)
+		return true;
+	for (int i = 0; i < s->n_pruned && n + 1 < sizeof list; i++)
+		n += (size_t)snprintf(list + n, sizeof list - n, "%s%s (%" PRId32 ")", i ? ", " : "", s->pruned[i]->name,
+		                      left[i]);
+	at_instance(t->diag, s->with, "stage '%s' would remove the whole of '%s'; there are, with what each has left: %s%s",
+	            s->name, s->pruned[gone]->name, list, n < sizeof list ? "" : " ...");
+	return false;
+}
 
 bool prune_masks(struct trainer *t, struct stage *s)
 {
@@ -44,6 +73,7 @@ struct cut {
 	rein_val *mask;  /* before */
 	rein_val *score; /* as the pruner gave them: shape of w, or one axis kept */
 	rein_val *left;  /* bool, shape of the score: units that have something left */
+	rein_val *count; /* (1): entries of the new mask */
 };
 
 static int64_t count_of(struct pass *p, rein_val v)
@@ -103,10 +133,12 @@ static rein_val cut_mask(struct cut *c, int i, rein_val gone)
 
 static void cut_assign(struct cut *c, int i, rein_val mask)
 {
+	const int64_t one[1] = { 1 };
 	struct pass *p = c->p;
 	struct state *w = c->s->pruned[i];
 	int group = optimizer_of(p->t, w->name);
 
+	c->count[i] = rein_reshape(p->r, rein_sum(p->r, mask), 1, one);
 	recorder_assign(p->rec, w->mask, mask, REIN_NONE);
 	recorder_assign(p->rec, w, rein_where(p->r, mask, recorder_read(p->rec, w), rein_scalar(p->r, 0)), REIN_NONE);
 	if (group >= 0)
@@ -163,8 +195,8 @@ static struct program *prune_program(struct trainer *t, struct stage *s, bool co
 	pass_begin(&p, t, PASS_EVENT, false, count ? "prune: count" : "prune");
 	pass_tensors(&p, p.net);
 	recorder_draw_keys(p.rec, REIN_NONE, p.step.step, p.step.epoch);
-	rein_val *v = rein_vals(p.r, 3 * (uint32_t)s->n_pruned);
-	struct cut c = { &p, s, v, v + s->n_pruned, v + 2 * s->n_pruned };
+	rein_val *v = rein_vals(p.r, 4 * (uint32_t)s->n_pruned);
+	struct cut c = { &p, s, v, v + s->n_pruned, v + 2 * s->n_pruned, v + 3 * s->n_pruned };
 	for (int i = 0; i < s->n_pruned; i++) {
 		struct state *w = s->pruned[i];
 		c.mask[i] = recorder_read(p.rec, w->mask);
@@ -184,7 +216,60 @@ static struct program *prune_program(struct trainer *t, struct stage *s, bool co
 		else
 			cut_by_score(&c);
 	}
+	if (!count)
+		recorder_output(p.rec, rein_concat(p.r, (uint32_t)s->n_pruned, c.count, 0));
 	return pass_end(&p);
+}
+
+/* How many of `total` units shall be gone after this, when `left` are left. */
+static int32_t to_cut(double amount, int64_t total, int64_t left)
+{
+	double cut = amount < 1 ? rint(amount * (double)left) : amount;
+	return (int32_t)(total - left) + (int32_t)(cut > (double)left ? (double)left : cut);
+}
+
+/* k: how many units of each tensor shall be gone, or k[0] of all together. */
+static bool amounts(struct trainer *t, struct stage *s, const int32_t *left, int32_t *k)
+{
+	const struct rein_pruner_vt *vt = &s->with->component->vt.pruner;
+	double amount = vt->amount(s->with->self);
+	int32_t *kept = zalloc((size_t)s->n_pruned, sizeof *kept);
+	int64_t total = 0, rest = 0;
+
+	for (int i = 0; i < s->n_pruned; i++) {
+		total += s->units[i];
+		rest += left[i];
+		k[i] = to_cut(amount, s->units[i], left[i]);
+		kept[i] = (int32_t)s->units[i] - k[i];
+	}
+	if (vt->global && vt->global(s->with->self)) {
+		k[0] = to_cut(amount, total, rest);
+		for (int i = 0; i < s->n_pruned; i++) /* which tensor loses what is seen later */
+			kept[i] = (int32_t)(total - k[0]);
+	}
+	bool good = something_kept(t, s, left, kept);
+	free(kept);
+	return good;
+}
+
+/* The amount by itself, on tensors of which nothing is gone. */
+static bool amount_possible(struct trainer *t, struct stage *s)
+{
+	double amount = s->with->component->vt.pruner.amount(s->with->self);
+	int32_t *left, *k;
+
+	if (!(amount >= 0) || (amount >= 1 && amount != floor(amount))) {
+		at_instance(t->diag, s->with, "an amount of %g is neither a share below 1 nor a whole number", amount);
+		return false;
+	}
+	left = zalloc((size_t)s->n_pruned, sizeof *left);
+	k = zalloc((size_t)s->n_pruned, sizeof *k);
+	for (int i = 0; i < s->n_pruned; i++)
+		left[i] = (int32_t)s->units[i];
+	bool good = amounts(t, s, left, k);
+	free(left);
+	free(k);
+	return good;
 }
 
 bool prune_prepare(struct trainer *t, struct stage *s)
@@ -198,40 +283,41 @@ bool prune_prepare(struct trainer *t, struct stage *s)
 		return false;
 	}
 	s->k = counter(t, trainer_text(t, "prune.%s", s->name), REIN_I32_T, 1, &n, STATE_DATA);
-	if (!vt->keep)
+	if (!vt->keep) {
 		s->rest = build(t, prune_program(t, s, true));
+		if (!s->rest || !amount_possible(t, s))
+			return false;
+	}
 	s->program = build(t, prune_program(t, s, false));
-	return s->program && (vt->keep || s->rest);
+	return s->program != NULL;
 }
 
 /* --- running ----------------------------------------------------------------------------------- */
-/* How many of `total` units shall be gone after this, when `left` are left. */
-static int32_t to_cut(double amount, int64_t total, int64_t left)
-{
-	double cut = amount < 1 ? rint(amount * (double)left) : amount;
-	return (int32_t)(total - left) + (int32_t)(cut > (double)left ? (double)left : cut);
-}
-
 static bool prune_amounts(struct trainer *t, struct stage *s)
 {
-	const struct rein_pruner_vt *vt = &s->with->component->vt.pruner;
 	int n = s->n_pruned;
 	int32_t *left = zalloc((size_t)n, sizeof *left), *k = zalloc((size_t)n, sizeof *k);
-	bool all = vt->global && vt->global(s->with->self);
-	double amount = vt->amount(s->with->self);
 	bool good = compiled_run(s->rest, 1) >= 0 && compiled_output(s->rest, 0, left, n * (int64_t)sizeof *left) >= 0;
-	int64_t total = 0, kept = 0;
 
-	for (int i = 0; good && i < n; i++) {
-		total += s->units[i];
-		kept += left[i];
-		k[i] = to_cut(amount, s->units[i], left[i]);
-	}
-	if (all)
-		k[0] = to_cut(amount, total, kept);
-	good = good && store_set(t->store, s->k, k) >= 0;
+	good = good && amounts(t, s, left, k) && store_set(t->store, s->k, k) >= 0;
 	free(left);
 	free(k);
+	return good;
+}
+
+/* The cut, and whether every weight has something left. */
+static bool prune_cut(struct trainer *t, struct stage *s)
+{
+	int n = s->n_pruned;
+	int32_t *kept = zalloc((size_t)n, sizeof *kept), *size = zalloc((size_t)n, sizeof *size);
+	bool good =
+		compiled_run(s->program, 1) >= 0 && compiled_output(s->program, 0, kept, n * (int64_t)sizeof *kept) >= 0;
+
+	for (int i = 0; i < n; i++)
+		size[i] = (int32_t)s->pruned[i]->count;
+	good = good && something_kept(t, s, size, kept);
+	free(kept);
+	free(size);
 	return good;
 }
 
@@ -262,7 +348,7 @@ bool prune_run(struct trainer *t, struct stage *s, struct metrics *out)
 {
 	if (s->rest && !prune_amounts(t, s))
 		return false;
-	if (compiled_run(s->program, 1) < 0)
+	if (!prune_cut(t, s))
 		return false;
 	prune_metrics(t, out);
 	t->stage_done = true;

@@ -114,6 +114,21 @@ float *lab_state(struct lab *l, const char *name, int64_t *count)
 	return data;
 }
 
+uint8_t *lab_mask(struct lab *l, const char *param, int64_t *count)
+{
+	struct store *store = trainer_store(l->trainer);
+	char name[256];
+	snprintf(name, sizeof name, "%s.mask", param);
+	struct state *state = store_find(store, name);
+	uint8_t *data = state && state->dtype == REIN_BOOL_T ? malloc((size_t)state->count) : NULL;
+	if (data && store_get(store, state, data) < 0) {
+		free(data);
+		return NULL;
+	}
+	*count = data ? state->count : 0;
+	return data;
+}
+
 bool lab_set(struct lab *l, const char *name, const float *data, int64_t count)
 {
 	struct store *store = trainer_store(l->trainer);

@@ -34,6 +34,8 @@ int lab_next(struct lab *, struct metrics *);
 
 /* A REAL state of the run by name: count elements, or NULL. Freed by the caller. */
 float *lab_state(struct lab *, const char *name, int64_t *count);
+/* The mask of a parameter, 1 where a weight stays: count bytes, or NULL. Freed by the caller. */
+uint8_t *lab_mask(struct lab *, const char *param, int64_t *count);
 /* Sets a REAL state. */
 bool lab_set(struct lab *, const char *name, const float *data, int64_t count);
 

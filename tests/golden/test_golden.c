@@ -2,8 +2,8 @@
  *
  * test_golden.c: every config in cases/ is trained and held to what PyTorch computed for it, to
  * 1e-5 relative and 1e-6 absolute: the loss of each step, the gradients of the first, the final
- * parameters and averages. make_fixtures.py and make_layers.py make
- * the cases; a new one needs no line here.
+ * parameters and averages; the masks of pruners bit for bit. make_fixtures.py, make_layers.py and
+ * make_prune.py make the cases; a new one needs no line here.
  */
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -34,6 +34,25 @@ static void state_name(const char *expected, char *out, size_t size)
 		snprintf(out, size, "%s", expected + 6);
 	else
 		snprintf(out, size, "probe.%s", expected);
+}
+
+/* mask.<param>: 1 where a weight stays; count.<param>: how many stay. */
+static void compare_mask(struct lab *l, const char *name, const struct st_tensor *want)
+{
+	bool whole = !strncmp(want->name, "mask.", 5);
+	const char *param = strchr(want->name, '.') + 1;
+	int64_t count = 0, n = want->bytes / (int64_t)sizeof(float), differ = 0, kept = 0;
+	uint8_t *have = lab_mask(l, param, &count);
+	cr_expect(have && (!whole || count == n), "%s: %s has no mask of %d elements", name, param, (int)n);
+	for (int64_t i = 0; have && i < count; i++) {
+		kept += have[i];
+		differ += whole && i < n && have[i] != (((const float *)want->data)[i] == 1.0F);
+	}
+	if (whole)
+		cr_expect(differ == 0, "%s: %s: %d of %d differ", name, want->name, (int)differ, (int)n);
+	else if (have)
+		cr_expect_eq(kept, (int64_t)((const float *)want->data)[0], "%s: %s: %d", name, want->name, (int)kept);
+	free(have);
 }
 
 static void compare(struct lab *l, const char *name, const struct st_tensor *want)
@@ -70,9 +89,13 @@ static void run_case(const char *file, uint32_t flags)
 	}
 	good = good && lab_run(&l, NULL);
 	cr_expect(good, "%s: did not train", name);
-	for (int i = 0; good && i < want->n; i++)
-		if (strncmp(want->tensor[i].name, "set.", 4))
-			compare(&l, name, &want->tensor[i]);
+	for (int i = 0; good && i < want->n; i++) {
+		const struct st_tensor *t = &want->tensor[i];
+		if (!strncmp(t->name, "mask.", 5) || !strncmp(t->name, "count.", 6))
+			compare_mask(&l, name, t);
+		else if (strncmp(t->name, "set.", 4))
+			compare(&l, name, t);
+	}
 	lab_close(&l);
 	st_close(want);
 }
@@ -84,7 +107,7 @@ static void run_all(uint32_t flags)
 	cr_assert(source, "REIN_SOURCE is not set");
 	snprintf(folder, sizeof folder, "%s/tests/golden/cases", source);
 	int n = scandir(folder, &list, is_config, alphasort);
-	cr_assert(n >= 90, "only %d cases in %s", n, folder);
+	cr_assert(n >= 110, "only %d cases in %s", n, folder);
 	for (int i = 0; i < n; i++) {
 		if (!only || strstr(list[i]->d_name, only))
 			run_case(list[i]->d_name, flags);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * magnitude: prunes the weights with the smallest |w| (formulas P2, P3: Han et al. 2015).
+ * magnitude: prunes the weights with the smallest |w|, of each tensor or of all together. The
+ * core counts as PyTorch does: amount times what is left, rounded half to even, so that half of
+ * 5 is 2, and half twice leaves a quarter. torch.nn.utils.prune: l1_unstructured and, with
+ * global=yes, global_unstructured.
  */
 #include "rein/rein.h"
 
@@ -9,8 +12,8 @@ struct magnitude {
 	int32_t global;
 };
 static const struct rein_key magnitude_keys[] = {
-	REIN_REAL(struct magnitude, amount, "0.5", 0, 1e9, 0, "share of weights, or from 1 on their number"),
-	REIN_BOOL(struct magnitude, global, "no", "rank over all tensors together"),
+	REIN_REAL(struct magnitude, amount, "0.5", 0, 1e9, 0, "share (below 1) or number of the weights left that go"),
+	REIN_BOOL(struct magnitude, global, "no", "rank over all tensors of on= together, not in each by itself"),
 	REIN_KEYS_END,
 };
 
@@ -25,5 +28,5 @@ static const struct rein_pruner_vt magnitude_vt = {
 	.struct_size = sizeof magnitude_vt, .score = magnitude_score, .amount = magnitude_amount, .global = magnitude_global
 };
 REIN_COMPONENT(magnitude, REIN_PRUNER, struct magnitude, magnitude_keys, &magnitude_vt,
-               .summary = "prunes small weights");
+               .summary = "prunes the weights with the smallest |w|", .reference = "Han et al. 2015");
 REIN_PLUGIN("magnitude", "1.0.0", "MIT", &magnitude_component)
