@@ -205,24 +205,33 @@ struct job {
 	void *ctx;
 };
 
+/* Along one axis: places from..to of slot p are inside, the first at *at. */
+static void within(int64_t length, int64_t in, int64_t step, int64_t shift, int64_t *from, int64_t *to, int64_t *at)
+{
+	*from = shift < 0 ? min(div_up(-shift, step), length) : 0;
+	*to = in > shift ? min(div_up(in - shift, step), length) : 0;
+	*at = *from * step + shift;
+}
+
 void source_fill(const struct source *s, const struct conv_isa *isa, const float *x, float *out)
 {
-	for (int64_t i = 0; i < s->planes * s->nh * s->nw * s->H; i++, out += s->W) {
-		int64_t t = i % s->H, slot = i / s->H % (s->nh * s->nw), plane = i / s->H / (s->nh * s->nw);
-		int64_t row = t * s->sh + slot / s->nw - s->ph, shift = slot % s->nw - s->pw;
-		/* u in [from, to): 0 <= u sw + shift < in_w */
-		int64_t from = shift < 0 ? min(div_up(-shift, s->sw), s->W) : 0;
-		int64_t to = s->in_w > shift ? min(div_up(s->in_w - shift, s->sw), s->W) : 0;
-		if (row < 0 || row >= s->in_h || to <= from)
-			from = to = s->W;
-		for (int64_t u = 0; u < from; u++)
-			out[u] = s->fill;
-		if (to > from)
-			isa->every(to - from, x + (plane * s->in_h + row) * s->in_w + from * s->sw + shift, s->sw, out + from);
-		for (int64_t u = to; u < s->W; u++)
-			out[u] = s->fill;
-	}
-	memset(out, 0, SOURCE_SLACK * sizeof *out);
+	int64_t size = s->H * s->W, count = s->planes * s->nh * s->nw * size, t0, t1, u0, u1, row, col;
+	if (s->fill == 0)
+		memset(out, 0, (size_t)(count + SOURCE_SLACK) * sizeof *out);
+	else
+		for (int64_t i = 0; i < count + SOURCE_SLACK; i++)
+			out[i] = s->fill;
+	for (int64_t p = 0; p < s->nh; p++)
+		for (int64_t q = 0; q < s->nw; q++) {
+			within(s->H, s->in_h, s->sh, p - s->ph, &t0, &t1, &row);
+			within(s->W, s->in_w, s->sw, q - s->pw, &u0, &u1, &col);
+			if (t1 <= t0 || u1 <= u0)
+				continue;
+			float *to = out + (p * s->nw + q) * size + t0 * s->W + u0;
+			const float *from = x + row * s->in_w + col;
+			for (int64_t c = 0; c < s->planes; c++, to += source_plane(s), from += s->in_h * s->in_w)
+				isa->rows(t1 - t0, u1 - u0, from, s->sh * s->in_w, s->sw, to, s->W);
+		}
 }
 
 /* Offsets of the terms of a group, relative to its first plane: (channel, tap). */
@@ -289,15 +298,8 @@ static void place(const struct conv *v, const struct part *p, int64_t rows, cons
 	int64_t sh = v->pass == CONV_DX ? v->sh : 1, sw = v->pass == CONV_DX ? v->sw : 1;
 	int64_t width = v->pass == CONV_DX ? v->W : v->Wo;
 	for (int64_t m = 0; m < rows; m++)
-		for (int64_t t = 0; t < p->th; t++) {
-			const float *from = tile + m * v->ldc + t * v->src.W;
-			float *to = out + m * v->plane + (p->y0 + t * sh) * width + p->x0;
-			if (sw == 1)
-				memcpy(to, from, (size_t)p->tw * sizeof *to);
-			else
-				for (int64_t u = 0; u < p->tw; u++)
-					to[u * sw] = from[u];
-		}
+		v->isa->apart(p->th, p->tw, tile + m * v->ldc, v->src.W, out + m * v->plane + p->y0 * width + p->x0, sh * width,
+		              sw);
 }
 
 static void run_part(const struct job *j, const struct part *p, const float *source, int64_t g, int64_t block,
@@ -344,14 +346,9 @@ static void run_image(void *arg, int image)
 /* g's planes with rows W apart, zeros between. */
 static void spread(const struct conv *v, const float *g, float *out)
 {
-	for (int64_t o = 0; o < v->O; o++, out += v->ldc) {
-		for (int64_t t = 0; t < v->Ho; t++) {
-			float *row = out + t * v->src.W;
-			int64_t gap = (t + 1 < v->Ho ? (t + 1) * v->src.W : v->ldc) - t * v->src.W - v->Wo;
-			memcpy(row, g + (o * v->Ho + t) * v->Wo, (size_t)v->Wo * sizeof *row);
-			memset(row + v->Wo, 0, (size_t)gap * sizeof *row);
-		}
-	}
+	memset(out, 0, (size_t)(v->O * v->ldc) * sizeof *out);
+	for (int64_t o = 0; o < v->O; o++)
+		v->isa->rows(v->Ho, v->Wo, g + o * v->Ho * v->Wo, v->Wo, 1, out + o * v->ldc, v->src.W);
 }
 
 static void dw_images(const struct job *j, int64_t n, const float *source, const float *g, float *out, int add)

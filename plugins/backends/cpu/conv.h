@@ -19,10 +19,13 @@ struct conv_isa {
 	             const float *b, const int32_t *off, int64_t step_b, float *c, int64_t ldc, int add);
 	/* y = x where x > y or x is the first NaN, index = base + tap there */
 	void (*max_tap)(int64_t n, const float *x, float *y, int32_t *index, const int32_t *base, int32_t tap);
-	void (*every)(int64_t n, const float *x, int64_t step, float *y); /* y[i] = x[i * step] */
+	/* count rows of n: y[r * ldy + i] = x[r * ldx + i * step], and y[r * ldy + i * step] = x[r * ldx + i] */
+	void (*rows)(int64_t count, int64_t n, const float *x, int64_t ldx, int64_t step, float *y, int64_t ldy);
+	void (*apart)(int64_t count, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy, int64_t step);
 	void (*add)(int64_t n, const float *x, float *y);
 	void (*divide)(int64_t n, const float *x, const float *by, float *y);
-	/* sum of (x - shift) and its square, sum of g and of g (x - mean): 16 lanes, then a tree */
+	double (*total)(int64_t n, const float *x);
+	/* sums of (x - shift) and its square, of g and g (x - mean) */
 	void (*square)(int64_t n, const float *x, float shift, double sum[2]);
 	void (*product)(int64_t n, const float *x, const float *g, float mean, double sum[2]);
 	void (*affine)(int64_t n, const float *x, float mean, float scale, float shift, float *y); /* (x-mean)scale+shift */

@@ -2,7 +2,7 @@
  *
  * conv_isa.c: the inner loops of convolution, pooling and batch norm, compiled once per
  * instruction set (see meson.build). An element's result never depends on its place in a
- * vector or tile; sums run in 16 lanes and a fixed tree.
+ * vector or tile; sums run in lanes and a fixed tree.
  */
 #include <math.h>
 
@@ -142,16 +142,53 @@ static void max_tap(int64_t n, const float *restrict x, float *restrict y, int32
 	}
 }
 
-static void every(int64_t n, const float *restrict x, int64_t step, float *restrict y)
+ALWAYS void copy(int64_t n, const float *x, float *y)
 {
-	if (step == 1)
-		memcpy(y, x, (size_t)n * sizeof *y);
-	else if (step == 2)
-		for (int64_t i = 0; i < n; i++)
-			y[i] = x[2 * i];
-	else
-		for (int64_t i = 0; i < n; i++)
-			y[i] = x[step * i];
+	int64_t i = 0;
+	for (; i + VL <= n; i += VL) {
+		vec v = LOAD(x + i);
+		STORE(y + i, v);
+	}
+	if (i < n) {
+		mask m = tail_mask(n - i);
+		vec v = LOADM(x + i, m);
+		STOREM(y + i, v, m);
+	}
+}
+
+static void rows(int64_t count, int64_t n, const float *x, int64_t ldx, int64_t step, float *y, int64_t ldy)
+{
+	if (step == 1) {
+		for (int64_t r = 0; r < count; r++)
+			copy(n, x + r * ldx, y + r * ldy);
+		return;
+	}
+	for (int64_t r = 0; r < count; r++) {
+		const float *restrict from = x + r * ldx;
+		float *restrict to = y + r * ldy;
+		if (step == 2)
+			for (int64_t i = 0; i < n; i++)
+				to[i] = from[2 * i];
+		else
+			for (int64_t i = 0; i < n; i++)
+				to[i] = from[step * i];
+	}
+}
+
+static void apart(int64_t count, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy, int64_t step)
+{
+	for (int64_t r = 0; r < count; r++) {
+		const float *restrict from = x + r * ldx;
+		float *restrict to = y + r * ldy;
+		if (step == 1)
+			copy(n, from, to);
+		else if (step == 2)
+			for (int64_t i = 0; i < n; i++)
+				to[2 * i] = from[i];
+		else
+			for (int64_t i = 0; i < n; i++)
+				to[step * i] = from[i];
+	}
 }
 
 static void add(int64_t n, const float *restrict x, float *restrict y)
@@ -167,46 +204,69 @@ static void divide(int64_t n, const float *restrict x, const float *restrict by,
 }
 
 /* --- batch norm -------------------------------------------------------------------------------- */
-#define LANES 16
-static double tree(float *lane)
+/* Sums run in four vectors of lanes, then a fixed tree. */
+#define LANES 4
+
+static double tree(const vec *s)
 {
-	for (int w = LANES / 2; w; w /= 2)
-		for (int l = 0; l < w; l++)
-			lane[l] += lane[l + w];
-	return (double)lane[0];
+	float out[4];
+	sum4(out, s[0], s[1], s[2], s[3]);
+	return ((double)out[0] + (double)out[1]) + ((double)out[2] + (double)out[3]);
+}
+
+static double total(int64_t n, const float *x)
+{
+	vec s[LANES];
+	UNROLL for (int l = 0; l < LANES; l++) s[l] = ZERO();
+	int64_t i = 0;
+	for (; i + LANES * VL <= n; i += LANES * VL)
+		UNROLL for (int l = 0; l < LANES; l++) s[l] = ADD(s[l], LOAD(x + i + l * VL));
+	for (; i < n; i += VL) {
+		mask m = tail_mask(n - i < VL ? n - i : VL);
+		s[0] = ADD(s[0], LOADM(x + i, m));
+	}
+	return tree(s);
 }
 
 static void square(int64_t n, const float *x, float shift, double sum[2])
 {
-	float s[LANES] = { 0 }, q[LANES] = { 0 };
+	vec s[LANES], q[LANES], mean = FILL(shift);
+	UNROLL for (int l = 0; l < LANES; l++) s[l] = q[l] = ZERO();
 	int64_t i = 0;
-	for (; i + LANES <= n; i += LANES)
-		for (int l = 0; l < LANES; l++) {
-			float d = x[i + l] - shift;
-			s[l] += d;
-			q[l] += d * d;
+	for (; i + LANES * VL <= n; i += LANES * VL)
+		UNROLL for (int l = 0; l < LANES; l++)
+		{
+			vec d = SUB(LOAD(x + i + l * VL), mean);
+			s[l] = ADD(s[l], d);
+			q[l] = FMA(d, d, q[l]);
 		}
-	for (int l = 0; i + l < n; l++) {
-		float d = x[i + l] - shift;
-		s[l] += d;
-		q[l] += d * d;
+	for (; i < n; i += VL) {
+		mask m = tail_mask(n - i < VL ? n - i : VL);
+		vec d = KEEP(SUB(LOADM(x + i, m), mean), m);
+		s[0] = ADD(s[0], d);
+		q[0] = FMA(d, d, q[0]);
 	}
 	sum[0] = tree(s);
 	sum[1] = tree(q);
 }
 
-static void product(int64_t n, const float *x, const float *g, float mean, double sum[2])
+static void product(int64_t n, const float *x, const float *g, float shift, double sum[2])
 {
-	float s[LANES] = { 0 }, q[LANES] = { 0 };
+	vec s[LANES], q[LANES], mean = FILL(shift);
+	UNROLL for (int l = 0; l < LANES; l++) s[l] = q[l] = ZERO();
 	int64_t i = 0;
-	for (; i + LANES <= n; i += LANES)
-		for (int l = 0; l < LANES; l++) {
-			s[l] += g[i + l];
-			q[l] += g[i + l] * (x[i + l] - mean);
+	for (; i + LANES * VL <= n; i += LANES * VL)
+		UNROLL for (int l = 0; l < LANES; l++)
+		{
+			vec y = LOAD(g + i + l * VL);
+			s[l] = ADD(s[l], y);
+			q[l] = FMA(y, SUB(LOAD(x + i + l * VL), mean), q[l]);
 		}
-	for (int l = 0; i + l < n; l++) {
-		s[l] += g[i + l];
-		q[l] += g[i + l] * (x[i + l] - mean);
+	for (; i < n; i += VL) {
+		mask m = tail_mask(n - i < VL ? n - i : VL);
+		vec y = LOADM(g + i, m);
+		s[0] = ADD(s[0], y);
+		q[0] = FMA(y, KEEP(SUB(LOADM(x + i, m), mean), m), q[0]);
 	}
 	sum[0] = tree(s);
 	sum[1] = tree(q);
@@ -225,5 +285,5 @@ static void norm_dx(int64_t n, const float *restrict x, const float *restrict g,
 		y[i] = scale * (g[i] - a - (x[i] - mean) * b);
 }
 
-const struct conv_isa ISA(conv) = { MR,  VL,     MD,     taps,    dots,   max_tap, every,
-	                                add, divide, square, product, affine, norm_dx };
+const struct conv_isa ISA(conv) = { MR,  VL,     MD,    taps,   dots,    max_tap, rows,   apart,
+	                                add, divide, total, square, product, affine,  norm_dx };

@@ -83,9 +83,9 @@ static void moments(const struct channel *c, double *mean, double *var)
 		for (int64_t at = 0; at < c->len; at += PIECE) {
 			int64_t n = c->len - at < PIECE ? c->len - at : PIECE;
 			const float *x = c->x + r * c->step + at;
-			c->isa->square(n, x, 0, sum);
-			total += sum[0];
-			float m = (float)(sum[0] / (double)n);
+			double all = c->isa->total(n, x);
+			float m = (float)(all / (double)n);
+			total += all;
 			c->isa->square(n, x, m, sum);
 			double rest = sum[0] / (double)n, exact = (double)m + rest, away = exact - about;
 			squares += sum[1] - sum[0] * rest + away * away * count * (double)n / (count + (double)n);
@@ -107,7 +107,7 @@ static void sums(const struct channel *c, float mean, double out[2])
 				c->isa->product(n, c->x + r * c->step + at, c->g + r * c->step + at, mean, sum);
 				out[1] += sum[1];
 			} else {
-				c->isa->square(n, c->g + r * c->step + at, 0, sum);
+				sum[0] = c->isa->total(n, c->g + r * c->step + at);
 			}
 			out[0] += sum[0];
 		}

@@ -26,6 +26,9 @@ typedef __mmask16 mask;
 #define STOREM(p, v, m) _mm512_mask_storeu_ps(p, m, v)
 #define FILL(x)         _mm512_set1_ps(x)
 #define FMA(a, b, c)    _mm512_fmadd_ps(a, b, c)
+#define ADD(a, b)       _mm512_add_ps(a, b)
+#define SUB(a, b)       _mm512_sub_ps(a, b)
+#define KEEP(v, m)      _mm512_maskz_mov_ps(m, v)
 static inline mask tail_mask(int64_t n) { return (mask)((1u << n) - 1u); }
 /* Four horizontal sums. */
 static inline void sum4(float *out, vec a, vec b, vec c, vec d)
@@ -52,6 +55,9 @@ typedef __m256i mask;
 #define STOREM(p, v, m) _mm256_maskstore_ps(p, m, v)
 #define FILL(x)         _mm256_set1_ps(x)
 #define FMA(a, b, c)    _mm256_fmadd_ps(a, b, c)
+#define ADD(a, b)       _mm256_add_ps(a, b)
+#define SUB(a, b)       _mm256_sub_ps(a, b)
+#define KEEP(v, m)      _mm256_and_ps(v, _mm256_castsi256_ps(m))
 static inline mask tail_mask(int64_t n)
 {
 	return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -82,6 +88,15 @@ static inline vec load_(const float *p, int64_t n)
 #define STOREM(p, v, m) memcpy(p, &(v), (size_t)(m) * sizeof(float))
 #define FILL(x)         ((vec){ x, x, x, x })
 #define FMA(a, b, c)    ((a) * (b) + (c))
+#define ADD(a, b)       ((a) + (b))
+#define SUB(a, b)       ((a) - (b))
+#define KEEP(v, m)      keep_(v, m)
+static inline vec keep_(vec v, int64_t n)
+{
+	for (int64_t i = n; i < 4; i++)
+		v[i] = 0;
+	return v;
+}
 static inline mask tail_mask(int64_t n) { return n; }
 static inline void sum4(float *out, vec a, vec b, vec c, vec d)
 {

@@ -120,14 +120,16 @@ static void max_pool(const struct job *j, int64_t plane, float *source)
 		for (int64_t l = 0; l < v->kw; l++)
 			v->isa->max_tap(v->size, source + tap_at(v, i, l), y, index, (const int32_t *)j->table,
 			                (int32_t)((i * v->dh - s->ph) * v->W + l * v->dw - s->pw));
-	for (int64_t t = 0; t < v->Ho; t++) {
-		int64_t at = (plane * v->Ho + t) * v->Wo;
-		if (j->y0)
-			memcpy((float *)j->y0 + at, y + t * s->W, (size_t)v->Wo * sizeof *y);
-		for (int64_t u = 0; u < v->Wo && j->y1; u++) {
-			int32_t best = index[t * s->W + u];
-			((int32_t *)j->y1)[at + u] = best < 0 ? first_inside(v, t, u) : best;
+	if (j->y0)
+		v->isa->rows(v->Ho, v->Wo, y, s->W, 1, (float *)j->y0 + plane * v->Ho * v->Wo, v->Wo);
+	for (int64_t t = 0; t < v->Ho && j->y1; t++) {
+		int32_t *to = (int32_t *)j->y1 + (plane * v->Ho + t) * v->Wo, low = 0;
+		for (int64_t u = 0; u < v->Wo; u++) {
+			to[u] = index[t * s->W + u];
+			low |= to[u];
 		}
+		for (int64_t u = 0; u < v->Wo && low < 0; u++)
+			to[u] = to[u] < 0 ? first_inside(v, t, u) : to[u];
 	}
 }
 
@@ -155,8 +157,7 @@ static void avg_pool(const struct job *j, int64_t plane, float *source)
 		for (int64_t l = 0; l < v->kw; l++)
 			v->isa->add(v->size, source + tap_at(v, i, l), y);
 	v->isa->divide(v->size, y, j->table, y);
-	for (int64_t t = 0; t < v->Ho; t++)
-		memcpy((float *)j->y0 + (plane * v->Ho + t) * v->Wo, y + t * s->W, (size_t)v->Wo * sizeof *y);
+	v->isa->rows(v->Ho, v->Wo, y, s->W, 1, (float *)j->y0 + plane * v->Ho * v->Wo, v->Wo);
 }
 
 /* Shares are added to the slots where the taps read; then the slots become rows again. */
@@ -171,18 +172,18 @@ static void avg_pool_dx(const struct job *j, int64_t plane, float *source)
 	for (int64_t i = 0; i < v->kh; i++)
 		for (int64_t l = 0; l < v->kw; l++)
 			v->isa->add(v->size, share, source + tap_at(v, i, l));
-	for (int64_t y = 0; y < v->H; y++) {
-		float *row = (float *)j->y0 + (plane * v->H + y) * v->W;
-		int64_t t = (y + s->ph) / s->sh, p = (y + s->ph) % s->sh;
-		if (s->nw < s->sw || p >= s->nh || t >= s->H || s->W * s->sw - s->pw < v->W)
-			memset(row, 0, (size_t)v->W * sizeof *row);
-		for (int64_t q = 0; q < s->nw && p < s->nh && t < s->H; q++) {
-			const float *from = source + ((p * s->nw + q) * s->H + t) * s->W;
-			int64_t u = q < s->pw ? div_up(s->pw - q, s->sw) : 0, x = u * s->sw + q - s->pw;
-			for (; u < s->W && x < v->W; u++, x += s->sw)
-				row[x] = from[u];
+	float *dx = (float *)j->y0 + plane * v->H * v->W;
+	if (s->nh < s->sh || s->nw < s->sw || s->H * s->sh - s->ph < v->H || s->W * s->sw - s->pw < v->W)
+		memset(dx, 0, (size_t)(v->H * v->W) * sizeof *dx);
+	for (int64_t p = 0; p < s->nh; p++)
+		for (int64_t q = 0; q < s->nw; q++) {
+			int64_t t = p < s->ph ? div_up(s->ph - p, s->sh) : 0, u = q < s->pw ? div_up(s->pw - q, s->sw) : 0;
+			int64_t y = t * s->sh + p - s->ph, x = u * s->sw + q - s->pw;
+			int64_t rows = min(s->H - t, div_up(v->H - y, s->sh)), cols = min(s->W - u, div_up(v->W - x, s->sw));
+			if (rows > 0 && cols > 0)
+				v->isa->apart(rows, cols, source + ((p * s->nw + q) * s->H + t) * s->W + u, s->W, dx + y * v->W + x,
+				              s->sh * v->W, s->sw);
 		}
-	}
 }
 
 static void run_task(void *arg, int task)
