@@ -15,7 +15,7 @@
 
 struct open_backend {
 	struct instance *instance;
-	struct spec spec; /* what the instance was made from */
+	struct spec spec;  /* what the instance was made from */
 	struct pool *keys; /* memory of its keys, or NULL */
 	char name[64];
 	int64_t threads;

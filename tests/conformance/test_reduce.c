@@ -145,8 +145,8 @@ Test(reduce, special_numbers)
 /* The first of ties; NaN ranks above +inf. */
 Test(reduce, argmax)
 {
-	static const double v[] = { 1, 3, 3, 2, NAN, INFINITY, NAN, 0, -INFINITY, -INFINITY, -INFINITY, -INFINITY,
-		                        -4, -3, -2, -5 };
+	static const double v[] = { 1,         3,         3,         2,         NAN, INFINITY, NAN, 0,
+		                        -INFINITY, -INFINITY, -INFINITY, -INFINITY, -4,  -3,       -2,  -5 };
 	struct tensor in = TENSOR(REIN_REAL_T, v, 4, 4),
 				  n = TENSOR(REIN_I32_T, ((const double[]){ -5, 7, 7, 1, 0, 9 }), 3, 2);
 	op_now = REIN_OP_ARGMAX, axes_now = 2, flags_now = 0;

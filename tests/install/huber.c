@@ -15,7 +15,8 @@ static const struct rein_key huber_keys[] = {
 	REIN_KEYS_END,
 };
 
-static rein_val huber_penalty(const void *self, struct rein_rec *r, const struct rein_step *t, const struct rein_tensor *p)
+static rein_val huber_penalty(const void *self, struct rein_rec *r, const struct rein_step *t,
+                              const struct rein_tensor *p)
 {
 	const struct huber *s = self;
 	rein_val a = rein_abs(r, p->w), d = rein_scalar(r, s->delta);

@@ -69,13 +69,15 @@ Test(data, overlap)
 /* Shares meet without gap or overlap, also where they are no whole number of samples. */
 Test(data, shares)
 {
-	struct opened_data o = open_text("[data]\ntrain = points samples=37 take=70%\nval = points samples=37 skip=70% take=20%\n"
-	                                 "test = points samples=37 skip=90% take=10%\n",
-	                                 1, RNG_PHILOX, NULL);
+	struct opened_data o =
+		open_text("[data]\ntrain = points samples=37 take=70%\nval = points samples=37 skip=70% take=20%\n"
+	              "test = points samples=37 skip=90% take=10%\n",
+	              1, RNG_PHILOX, NULL);
 	cr_assert(must(&o, "train")->n == 25 && must(&o, "val")->n == 8 && must(&o, "test")->n == 4);
 	cr_assert(must(&o, "val")->number[0] == 25 && must(&o, "test")->number[0] == 33);
 	close_data(&o);
-	o = open_text("[data]\ntrain = points samples=10 take=70%\nval = points samples=10 skip=70%\n", 1, RNG_PHILOX, NULL);
+	o = open_text("[data]\ntrain = points samples=10 take=70%\nval = points samples=10 skip=70%\n", 1, RNG_PHILOX,
+	              NULL);
 	cr_assert(must(&o, "train")->n == 7 && must(&o, "val")->n == 3);
 	close_data(&o);
 }

@@ -216,8 +216,8 @@ Test(datasets, linear_system_torch)
 
 Test(datasets, noisy_line)
 {
-	struct opened_data o = open_text("[data]\ntrain = noisy_line samples=4000\nval = noisy_line samples=40 x=grid noise=0\n",
-	                                 1, RNG_PHILOX, NULL);
+	struct opened_data o = open_text(
+		"[data]\ntrain = noisy_line samples=4000\nval = noisy_line samples=40 x=grid noise=0\n", 1, RNG_PHILOX, NULL);
 	const struct split *t = must(&o, "train"), *v = must(&o, "val");
 	double mean = 0, square = 0;
 	for (int i = 0; i < 40; i++) {

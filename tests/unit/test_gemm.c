@@ -35,7 +35,8 @@ struct seen {
 	float *c;
 	int64_t m, n;
 };
-static void note(void *ctx, int64_t piece, int64_t batch, int64_t r0, int64_t rows, int64_t c0, int64_t cols, float *block, int64_t ld)
+static void note(void *ctx, int64_t piece, int64_t batch, int64_t r0, int64_t rows, int64_t c0, int64_t cols,
+                 float *block, int64_t ld)
 {
 	struct seen *s = ctx;
 	cr_assert_geq(piece, 0);

@@ -127,7 +127,8 @@ Test(strip, bits_depend_on_operands_alone)
 								((uint8_t *)one[k])[j] = (uint8_t)(at % 2);
 							else
 								one[k][j] = in[k][at];
-						if (size == 1 && (op == S_WHERE_1 || op == S_COPY_1 || strstr(names[op], "_B") || !strncmp(names[op], "B_", 2)))
+						if (size == 1 && (op == S_WHERE_1 || op == S_COPY_1 || strstr(names[op], "_B") ||
+						                  !strncmp(names[op], "B_", 2)))
 							memset(one[k], at % 2 ? 3 : 0, sizeof one[k]);
 						else if (op == S_B_TO_F || op == S_B_TO_I)
 							memset(one[k], at, sizeof one[k]);

@@ -7,8 +7,8 @@
 
 #include "trainer_rig.h"
 
-#define BLOBS                                             \
-	"[data]\n"                                            \
+#define BLOBS                                                \
+	"[data]\n"                                               \
 	"train = blobs samples=90 classes=3 features=4 seed=1\n" \
 	"val = blobs samples=30 classes=3 features=4 seed=1\n"
 #define MLP "[network]\nfc1 = linear units=16\nact = relu\nout = linear units=3\n[loss]\nce = cross_entropy\n"

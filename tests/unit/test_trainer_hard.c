@@ -11,8 +11,8 @@
 #include "trainer_rig.h"
 
 #define RUN(epochs) "[run]\nconfig = 1\nepochs = " #epochs "\nbatch = 16\n"
-#define BLOBS                                                        \
-	"[data]\n"                                                       \
+#define BLOBS                                                           \
+	"[data]\n"                                                          \
 	"train = blobs samples=90 classes=3 features=4 seed=1 spread=0.3\n" \
 	"val = blobs samples=30 classes=3 features=4 seed=1 spread=0.3\n"
 #define MLP "[network]\nfc1 = linear units=16\nact = relu\nout = linear units=3\n[loss]\nce = cross_entropy\n"

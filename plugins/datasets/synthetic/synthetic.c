@@ -29,7 +29,8 @@ static const struct rein_key noisy_line_keys[] = {
 	REIN_REAL(struct noisy_line, intercept, "0", -1e6, 1e6, 0, "the line at x = 0"),
 	REIN_REAL(struct noisy_line, noise, "2", 0, 1e6, 0,
 	          "standard deviation of Gaussian noise on y; 0 for a clean test"),
-	REIN_ENUM(struct noisy_line, x, "random", x_choices, "random: uniform in 0..1; grid: samples equal steps from 0 to 1"),
+	REIN_ENUM(struct noisy_line, x, "random", x_choices,
+	          "random: uniform in 0..1; grid: samples equal steps from 0 to 1"),
 	SEED(struct noisy_line),
 	REIN_KEYS_END
 };
