@@ -76,7 +76,7 @@ int cmd_evaluate(int argc, char **argv)
 		.about = "Prints loss and accuracy of saved weights on a split.",
 		.examples = "  rein evaluate runs/first/main\n"
 					"  rein evaluate runs/first/main --split train\n"
-					"  rein evaluate configs/first.ini --weights other.safetensors\n",
+					"  rein evaluate configs/embedded/001-4-l1-l2.ini --weights other.safetensors\n",
 		.option = options,
 	};
 	struct session s = { 0 };

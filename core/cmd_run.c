@@ -84,10 +84,10 @@ int cmd_run(int argc, char **argv)
 				 "metrics.jsonl, model.safetensors and checkpoint.safetensors; the tables are in\n"
 				 "runs/<config>/tables.txt and tables.json. An earlier run there is replaced when\n"
 				 "the new one is complete.",
-		.examples = "  rein run configs/first.ini\n"
-					"  rein run configs/first.ini run.epochs=1 network.fc1.units=100\n"
-					"  rein run configs/first.ini regularizers.lasso=    (removes it)\n"
-					"  rein run configs/first.ini --variant l1 --resume\n",
+		.examples = "  rein run configs/embedded/001-4-l1-l2.ini\n"
+					"  rein run configs/embedded/001-4-l1-l2.ini run.epochs=1 network.fc1.units=100\n"
+					"  rein run configs/embedded/001-4-l1-l2.ini --variant l1 regularizers.l1=    (removes it)\n"
+					"  rein run configs/embedded/001-4-l1-l2.ini --variant l1 --resume\n",
 		.option = options,
 	};
 	struct session s = { 0 };

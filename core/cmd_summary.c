@@ -19,8 +19,8 @@ int cmd_summary(int argc, char **argv)
 		.command = "summary",
 		.operands = "FILE [path=value ...]",
 		.about = "Prints the layers of a config with output shapes, parameters, multiply-adds and bytes.",
-		.examples = "  rein summary configs/first.ini\n"
-					"  rein summary configs/first.ini --program | less\n",
+		.examples = "  rein summary configs/embedded/001-4-l1-l2.ini\n"
+					"  rein summary configs/embedded/001-4-l1-l2.ini --program | less\n",
 		.option = options,
 	};
 	struct session s = { 0 };

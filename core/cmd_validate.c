@@ -49,9 +49,9 @@ int cmd_validate(int argc, char **argv)
 		.operands = "FILE... [path=value ...]",
 		.about = "Checks configs as `rein run` does before it trains: words, numbers, plugins, data\n"
 				 "files, shapes. Prints every error with its line. Exit code 0 if there are none.",
-		.examples = "  rein validate configs/first.ini\n"
+		.examples = "  rein validate configs/embedded/001-4-l1-l2.ini\n"
 					"  rein validate configs/*.ini\n"
-					"  rein validate configs/first.ini network.fc1.units=0\n",
+					"  rein validate configs/embedded/001-4-l1-l2.ini network.fc1.units=0\n",
 		.option = options,
 	};
 	int code = cli_parse(&c, argc, argv), worst = EXIT_DONE;

@@ -29,7 +29,7 @@ static void help(FILE *out)
 	fprintf(out, "\nOptions:\n  -h, --help     this text; 'rein COMMAND --help' for one command\n"
 	             "      --version  print the version\n\n"
 	             "Exit codes: 0 done, 1 a run failed, 2 wrong usage or config, 3 a plugin could not be loaded.\n\n"
-	             "Examples:\n  rein run configs/first.ini\n  rein inspect\n");
+	             "Examples:\n  rein run configs/embedded/001-4-l1-l2.ini\n  rein inspect\n");
 }
 
 int main(int argc, char **argv)
