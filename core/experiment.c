@@ -202,6 +202,8 @@ static void run_finish(struct run *r)
 	}
 	free(r->param_name);
 	free(r->param_size);
+	free(r->param_rank);
+	free(r->param_dim);
 	free(r->param);
 	free(r->path);
 }

@@ -52,6 +52,8 @@ struct run {
 	int n_param;
 	char **param_name;
 	int64_t *param_size, path_rows;
+	uint32_t *param_rank;
+	int64_t (*param_dim)[REIN_MAX_RANK];
 	float **param, **path;
 };
 

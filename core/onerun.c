@@ -256,11 +256,15 @@ static void keep_params(struct run *r, struct trainer *t, bool track)
 	r->n_param = trainer_params(t, &param);
 	r->param_name = tool_alloc((size_t)r->n_param * sizeof *r->param_name);
 	r->param_size = tool_alloc((size_t)r->n_param * sizeof *r->param_size);
+	r->param_rank = tool_alloc((size_t)r->n_param * sizeof *r->param_rank);
+	r->param_dim = tool_alloc((size_t)r->n_param * sizeof *r->param_dim);
 	r->param = tool_alloc((size_t)r->n_param * sizeof *r->param);
 	r->path = track ? tool_alloc((size_t)r->n_param * sizeof *r->path) : NULL;
 	for (int i = 0; i < r->n_param; i++) {
 		r->param_name[i] = tool_strdup(param[i]->name);
 		r->param_size[i] = param[i]->count;
+		r->param_rank[i] = param[i]->rank;
+		memcpy(r->param_dim[i], param[i]->dim, sizeof r->param_dim[i]);
 		r->param[i] = tool_alloc((size_t)param[i]->count * sizeof(float));
 		store_get(trainer_store(t), param[i], r->param[i]);
 		int64_t rows = 0;

@@ -63,7 +63,9 @@ static struct rein_report_run report_run(const struct run *r)
 		                             .param_name = (const char *const *)r->param_name,
 		                             .param_size = r->param_size,
 		                             .param = (const float *const *)r->param,
-		                             .path = whole ? (const float *const *)r->path : NULL };
+		                             .path = whole ? (const float *const *)r->path : NULL,
+		                             .param_rank = r->param_rank,
+		                             .param_dim = (const int64_t(*)[REIN_MAX_RANK])r->param_dim };
 }
 
 bool reports_record(struct experiment *e, struct tables *t)

@@ -519,6 +519,59 @@ def test_track_and_report(tmp):
     assert json.loads(read(tmp, "runs/x/tables.json")) == tables
 
 
+def values(path):
+    """Name -> (shape, values) of a model.safetensors, read here and not by rein."""
+    data = read(path)
+    n = struct.unpack("<Q", data[:8])[0]
+    out = {}
+    for name, t in json.loads(data[8:8 + n]).items():
+        if name != "__metadata__" and t["dtype"] == "F32":
+            a, b = t["data_offsets"]
+            out[name] = t["shape"], struct.unpack(f"<{(b - a) // 4}f", data[8 + n + a:8 + n + b])
+    return out
+
+
+def test_reports_on_weights(tmp):
+    text = read(SMALL).decode().split("[variant")[0] + """
+[pruners]
+small = threshold value=0.1
+[stages]
+fit = train epochs=2
+cut = prune with=small
+[reports]
+left = sparsity
+spread = distribution threshold=0.2 parameter=fc1.weight
+"""
+    path = write(tmp, "x.ini", text)
+    rein("run", path, "run.seed=1", cwd=tmp)
+    tables = json.loads(read(tmp, "runs/x/tables.json"))
+    left, = [t for t in tables if t["source"] == "left"]
+    spread, counts = [t for t in tables if t["source"] == "spread"]
+    weights = values(tmp + "/runs/x/main/model.safetensors")
+    assert len(left["rows"]) == len(weights) + 1 and len(spread["rows"]) == len(weights)
+    total = [0] * 5
+    for row, other in zip(left["rows"], spread["rows"]):
+        shape, w = weights[row[0]]
+        n, alive = len(w), sum(v != 0 for v in w)
+        lines = shape[0] if len(shape) > 1 else 1
+        size = [n, alive, 4 * n, 8 * alive + 4 * (lines + 1), 4 * alive + (n + 7) // 8]
+        assert alive < n or "bias" in row[0], f"{row[0]}: nothing was pruned"
+        assert row[1] == "x".join(map(str, shape)) and row[2:4] + row[7:] == size, (row, size)
+        assert abs(row[4] - 100 * (1 - alive / n)) < 1e-9
+        assert row[5:7] == [min(w), max(w)] and other[:4] == [row[0], n, min(w), max(w)], (row, other)
+        assert abs(other[4] - sum(abs(v) < 0.2 for v in w) / n) < 1e-9
+        total = [a + b for a, b in zip(total, size)]
+    assert left["rows"][-1][2:4] + left["rows"][-1][7:] == total
+    w = weights["fc1.weight"][1]
+    step = (max(w) - min(w)) / 255
+    want = [0] * 256
+    for v in w:
+        want[min(range(256), key=lambda i: abs(min(w) + step * i - v))] += 1
+    assert [row[1] for row in counts["rows"]] == want
+    assert abs(counts["rows"][255][0] - max(w)) < 1e-9
+    rein("run", path, "reports.spread.parameter=fc9.weight", "run.out=other", cwd=tmp, code=1)
+
+
 # --- what a terminal shows -----------------------------------------------------------------
 
 

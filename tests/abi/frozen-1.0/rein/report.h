@@ -24,6 +24,9 @@ struct rein_report_run {
 	/* With [run] track = yes: values after each epoch; path[i] holds epochs+1 rows of
 	 * param_size[i], row 0 the initial values. Else NULL. */
 	const float *const *path;
+	/* Shapes: param_rank[i] dimensions of param i in param_dim[i]. */
+	const uint32_t *param_rank;
+	const int64_t (*param_dim)[REIN_MAX_RANK];
 };
 struct rein_experiment {
 	uint32_t struct_size, n_run, run_size, reserved;
