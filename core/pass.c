@@ -100,8 +100,19 @@ static rein_val pass_param(void *ctx, struct recorder *rec, struct state *s, rei
 
 static rein_val pass_knob(void *ctx, struct recorder *rec, const struct instance *who, const char *key, double now)
 {
+	struct pass *p = ctx;
+	char why[120];
+	bool known = false;
+
 	(void)rec;
-	return scalar_knob(ctx, who, key, now);
+	for (int i = 0; who && key && i < who->component->n_key; i++)
+		known = known || strcmp(who->component->key[i].key, key) == 0;
+	if (who && !known) {
+		snprintf(why, sizeof why, "rein_knob: there is no key '%s'", key ? key : "");
+		rein_refuse(p->r, why);
+		return REIN_NONE;
+	}
+	return scalar_knob(p, who, key, now);
 }
 
 static rein_val pass_per_step(void *ctx, struct recorder *rec, const struct instance *who,

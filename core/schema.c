@@ -171,8 +171,6 @@ static bool check_key(struct pool *pool, const struct rein_key *k, uint32_t bloc
 		return refuse(why, "key '%s': only a number can be a knob", k->key);
 	if ((k->flags & REIN_KEY_METRIC) && k->type != REIN_KEY_STRING)
 		return refuse(why, "key '%s': only a text can name a metric", k->key);
-	if ((k->flags & REIN_KEY_METRIC) && k->type != REIN_KEY_STRING)
-		return refuse(why, "key '%s': only a string can name a metric", k->key);
 	if ((k->flags & REIN_KEY_MAY_BE_EMPTY) &&
 	    (k->type == REIN_KEY_INT || k->type == REIN_KEY_REAL || k->type == REIN_KEY_BOOL || k->type == REIN_KEY_ENUM))
 		return refuse(why, "key '%s': a %s cannot be empty", k->key, key_type_name(k));
@@ -289,6 +287,16 @@ static bool check_head(const struct rein_component *c, struct why *why)
 	return true;
 }
 
+/* What the core reads for every component of a kind cannot mean something else in one. */
+static bool check_common(const struct component *c, struct why *why)
+{
+	for (const struct rein_key *k = common_keys(c->c.kind); k->key; k++)
+		for (int i = 0; i < c->n_key; i++)
+			if (!strcmp(c->key[i].key, k->key))
+				return refuse(why, "key '%s': every %s has one of that name", k->key, kind_name(c->c.kind));
+	return true;
+}
+
 static bool check_mem(const struct component *c, struct why *why)
 {
 	for (int i = 0; i < c->n_mem; i++)
@@ -319,7 +327,7 @@ static bool fill(struct pool *pool, struct component *c, const struct rein_compo
 		return false;
 	c->c.keys = c->key;
 	c->c.key_size = sizeof *c->key;
-	return check_mem(c, why) && check_slots(k, &c->vt, why) && check_kind(c, why);
+	return check_mem(c, why) && check_common(c, why) && check_slots(k, &c->vt, why) && check_kind(c, why);
 }
 
 struct component *schema_component(struct pool *pool, const struct rein_component *from, struct why *why)

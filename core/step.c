@@ -23,6 +23,18 @@ static rein_val join(struct pass *p, rein_val a, rein_val b)
 	return REIN_IS_NONE(a) ? b : rein_add(p->r, a, b);
 }
 
+/* What a slot adds to the objective, in the regularizer's own words where it cannot be added. */
+static rein_val addend(struct pass *p, rein_val v, const char *slot)
+{
+	char why[120];
+
+	if (rein_rank(p->r, v) <= 0 && (rein_rank(p->r, v) < 0 || rein_dtype(p->r, v) == REIN_REAL_T))
+		return v;
+	snprintf(why, sizeof why, "slot '%s' must give one real number; rein_sum() and rein_cast() make one", slot);
+	rein_refuse(p->r, why);
+	return REIN_NONE;
+}
+
 static const struct rein_regularizer_vt *reg_vt(const struct pass *p, int i)
 {
 	return &p->t->regularizer[i]->component->vt.regularizer;
@@ -68,7 +80,7 @@ static rein_val added_by(struct pass *p, int i)
 
 	if (reg_vt(p, i)->term) {
 		pass_enter(p, reg, NULL);
-		sum = join(p, sum, reg_vt(p, i)->term(reg->self, p->r, p->now));
+		sum = join(p, sum, addend(p, reg_vt(p, i)->term(reg->self, p->r, p->now), "term"));
 		pass_leave(p);
 	}
 	for (uint32_t k = 0; reg_vt(p, i)->penalty && k < p->step.n_tensor; k++) {
@@ -77,7 +89,7 @@ static rein_val added_by(struct pass *p, int i)
 			continue;
 		tensor.w = recorder_seen(p->rec, tensor.w);
 		pass_enter(p, reg, tensor.name);
-		sum = join(p, sum, reg_vt(p, i)->penalty(reg->self, p->r, p->now, &tensor));
+		sum = join(p, sum, addend(p, reg_vt(p, i)->penalty(reg->self, p->r, p->now, &tensor), "penalty"));
 		pass_leave(p);
 	}
 	return sum;

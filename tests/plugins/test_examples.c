@@ -95,7 +95,7 @@ Test(examples, hard_cases_train) { cr_expect_geq(train_all("tests/plugins/*.ini"
 
 Test(examples, mistakes_are_refused_with_the_reason)
 {
-	cr_expect_geq(for_all("tests/plugins/refused/*.ini", refuse), 24);
+	cr_expect_geq(for_all("tests/plugins/refused/*.ini", refuse), 27);
 }
 
 Test(examples, every_plugin_has_one)
