@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/stat.h>
 
 static bool is_folder(const char *path)
@@ -90,7 +91,8 @@ int cmd_evaluate(int argc, char **argv)
 	if (code < 0 && is_folder(c.operand[0]))
 		code = of_folder(&c, c.operand[0], &file, &weights);
 	else if (code < 0 && !weights)
-		code = cli_usage(&c, "a config file needs --weights");
+		code = access(c.operand[0], F_OK) ? cli_usage(&c, "there is no folder or file '%s'", c.operand[0])
+		                                  : cli_usage(&c, "a config file needs --weights");
 	if (code < 0)
 		code = session_open(&s, &c);
 	if (code < 0 && variant && !session_variant(&s, variant))

@@ -360,7 +360,7 @@ void registry_unknown(struct registry *r, struct diag *d, const struct place *at
 {
 	const char **known = calloc((size_t)r->n + 1, sizeof *known), *near;
 	const struct refused *refused = refused_for(r, name);
-	char all[1024], head[128] = "", did[128] = "", other[160] = "";
+	char all[1024], head[128] = "", did[128] = "", other[160] = "", more[1024] = "";
 	int n = 0;
 	if (!known)
 		abort();
@@ -376,15 +376,20 @@ void registry_unknown(struct registry *r, struct diag *d, const struct place *at
 	diag_list(all, sizeof all, known);
 	if (near && !refused)
 		snprintf(did, sizeof did, "; did you mean '%s'?", near);
+	/* Which components a refused file or folder holds is not known: it may be the one. */
+	if (!near && r->n_refused)
+		snprintf(more, sizeof more, "; refused was %s: %s%s", r->refused[0].path, r->refused[0].reason,
+		         r->n_refused > 1 ? "; and more, which 'rein inspect' lists" : "");
 	/* With a caret the line itself shows section and name. */
 	if (section && spec && (!at || !at->text || !at->len))
 		snprintf(head, sizeof head, "[%s] %s: ", section, spec);
 	if (refused)
 		diag_error(d, at, "%s%s '%s' was refused: %s: %s", head, kind_name(kind), name, refused->path, refused->reason);
 	else if (!n)
-		diag_error(d, at, "%sunknown %s '%s'%s; no plugin of that kind was found", head, kind_name(kind), name, other);
+		diag_error(d, at, "%sunknown %s '%s'%s; no plugin of that kind was found%s", head, kind_name(kind), name, other,
+		           more);
 	else
-		diag_error(d, at, "%sunknown %s '%s'%s%s%s %s", head, kind_name(kind), name, other, did,
-		           *did ? " known:" : "; known:", all);
+		diag_error(d, at, "%sunknown %s '%s'%s%s%s %s%s", head, kind_name(kind), name, other, did,
+		           *did ? " known:" : "; known:", all, more);
 	free(known);
 }

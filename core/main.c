@@ -2,6 +2,8 @@
  *
  * main.c: the command `rein`. A new command is a row of `commands`.
  */
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +34,18 @@ static void help(FILE *out)
 	             "Examples:\n  rein run configs/embedded/001-4-l1-l2.ini\n  rein inspect\n");
 }
 
+/* Output that a full disk swallowed is no success. */
+static int written(int code)
+{
+	bool flushed = !fflush(stdout);
+
+	if (flushed && !ferror(stdout))
+		return code;
+	fprintf(stderr, "rein: cannot write to the standard output%s%s\n", flushed ? "" : ": ",
+	        flushed ? "" : strerror(errno));
+	return code == EXIT_DONE ? EXIT_FAILED : code;
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "", *names[N_COMMAND + 1] = { NULL };
@@ -47,7 +61,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < N_COMMAND; i++) {
 		names[i] = commands[i].name;
 		if (!strcmp(name, commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
+			return written(commands[i].run(argc - 1, argv + 1));
 	}
 	if (!*name) {
 		help(stderr);

@@ -82,8 +82,10 @@ static void stage_key(struct trainer *t, struct stage *s, struct arg *a, const s
 		known++;
 	if (!type->keys[known]) {
 		const char *near = diag_nearest(a->key, type->keys);
-		diag_error(t->diag, &a->at, "[stages] %s: unknown key '%s' of stage '%s'%s%s%s", s->spec->name, a->key,
-		           type->name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+		char all[64];
+		diag_list(all, sizeof all, type->keys);
+		diag_error(t->diag, &a->at, "[stages] %s: unknown key '%s' of stage '%s'%s%s%s known: %s", s->spec->name,
+		           a->key, type->name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : ";", all);
 	} else if (strcmp(a->key, "with") == 0) {
 		stage_with(t, s, a, type->with);
 	} else if (strcmp(a->key, "split") == 0) {

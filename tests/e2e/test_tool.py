@@ -118,6 +118,13 @@ def test_misspelled_key(tmp):
     assert "nothing was run" in lines[-1] and tree(tmp) == ["x.ini"]
 
 
+def test_misspelled_stage_key(tmp):
+    path = write(tmp, "x.ini", read(SMALL).decode() + "\n[stages]\nfit = train\nend = evaluate on=train\n")
+    assert "unknown key 'on' of stage 'evaluate'; known: split" in rein("validate", path, cwd=tmp, code=2)[1]
+    assert "no folder or file 'nowhere'" in rein("evaluate", "nowhere", cwd=tmp, code=2)[1]
+    assert "needs --weights" in rein("evaluate", path, cwd=tmp, code=2)[1]
+
+
 def test_misspelled_setting(tmp):
     path = write(tmp, "x.ini", read(SMALL).decode().replace("epochs = 40", "epoch = 40").replace("= 32", "= 0"))
     err = rein("validate", path, cwd=tmp, code=2)[1]
@@ -172,6 +179,12 @@ def test_refused_plugin(tmp):
     path = write(tmp, "x.ini", read(SMALL).decode().replace("lasso = l1", "lasso = mine"))
     err = rein("run", path, "--variant", "l1", "--plugin-dir", plugins, cwd=tmp, code=3)[1]
     assert "mine" in err and "mine.so" in err, err
+    path = write(tmp, "x.ini", read(SMALL).decode().replace("lasso = l1", "lasso = different"))
+    err = rein("run", path, "--variant", "l1", "--plugin-dir", plugins, cwd=tmp, code=2)[1]
+    assert "unknown regularizer 'different'" in err and "refused was" in err and "mine.so: it is no" in err, err
+    os.chmod(plugins, 0o777)
+    err = rein("run", path, "--variant", "l1", "--plugin-dir", plugins, cwd=tmp, code=2)[1]
+    assert "everyone may write to this folder" in err, err
     path = write(tmp, "x.ini", read(SMALL).decode().replace("lasso = l1", "lasso = l11"))
     err = rein("run", path, "--variant", "l1", cwd=tmp, code=2)[1]
     assert "unknown regularizer 'l11'" in err and "did you mean" in err, err
@@ -440,6 +453,12 @@ def test_full_disk(tmp):
             assert "tmp" not in os.path.basename(f), f"left behind: {f}"
         if os.path.exists(run + ".unfinished/metrics.jsonl"):
             rows(run + ".unfinished", "metrics.jsonl")  # whole lines only
+
+
+def test_full_stdout(tmp):
+    with open("/dev/full", "w") as full:
+        p = subprocess.run([REIN, "inspect"], cwd=tmp, env=clean_env(), stdout=full, stderr=subprocess.PIPE, text=True)
+    assert p.returncode == 1 and "cannot write to the standard output: No space" in p.stderr, p
 
 
 def test_unwritable(tmp):
