@@ -48,12 +48,12 @@ bool grad_reaches(const struct rec_instr *i, uint32_t operand)
 	return true;
 }
 
-rein_val grad_to(struct recorder *r, rein_val g, const struct rec_value *like)
+rein_val grad_to(struct recorder *r, rein_val g, rein_val like)
 {
 	if (REIN_IS_NONE(g))
 		return g;
 	/* copies: the array moves as ops are added */
-	struct rec_value a = *rec_value(r, g), b = *like;
+	struct rec_value a = *rec_value(r, g), b = *rec_value(r, like);
 	struct rein_rec *rec = &r->rec;
 	uint32_t axes = 0, flags = b.rank ? REIN_KEEP : 0;
 
@@ -70,7 +70,7 @@ rein_val grad_to(struct recorder *r, rein_val g, const struct rec_value *like)
 }
 
 /* gin[k] = to(v) */
-static void give(struct grad *c, uint32_t k, rein_val v) { c->gin[k] = grad_to(c->r, v, rec_value(c->r, c->in[k])); }
+static void give(struct grad *c, uint32_t k, rein_val v) { c->gin[k] = grad_to(c->r, v, c->in[k]); }
 
 /* --- elementwise -------------------------------------------------------------------------------- */
 static void arithmetic(struct grad *c)
@@ -87,7 +87,7 @@ static void arithmetic(struct grad *c)
 		if (c->need[0])
 			give(c, 0, g);
 		if (c->need[1]) {
-			rein_val t = grad_to(c->r, g, rec_value(c->r, b)); /* negate what is left of it */
+			rein_val t = grad_to(c->r, g, b); /* negate what is left of it */
 			rein_val m = rein_fill(c->rec, rein_dtype(c->rec, t), -1, 0, NULL);
 			c->gin[1] = rein_mul(c->rec, t, m);
 		}
@@ -108,7 +108,7 @@ static void arithmetic(struct grad *c)
 		if (c->need[0])
 			give(c, 0, t);
 		if (c->need[1])
-			c->gin[1] = rein_neg(c->rec, grad_to(c->r, rein_mul(c->rec, t, c->out[0]), rec_value(c->r, b)));
+			c->gin[1] = rein_neg(c->rec, grad_to(c->r, rein_mul(c->rec, t, c->out[0]), b));
 	}
 	}
 }

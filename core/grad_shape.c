@@ -23,14 +23,14 @@ void grad_matmul(struct grad *c)
 		    : f == REIN_TA ? rein_matmul(c->rec, b, g, REIN_TB)
 		    : f == REIN_TB ? rein_matmul(c->rec, g, b, 0)
 		                   : rein_matmul(c->rec, b, g, REIN_TA | REIN_TB);
-		c->gin[0] = grad_to(c->r, t, rec_value(c->r, a));
+		c->gin[0] = grad_to(c->r, t, a);
 	}
 	if (c->need[1]) {
 		t = f == 0         ? rein_matmul(c->rec, a, g, REIN_TA)
 		    : f == REIN_TA ? rein_matmul(c->rec, a, g, 0)
 		    : f == REIN_TB ? rein_matmul(c->rec, g, a, REIN_TA)
 		                   : rein_matmul(c->rec, g, a, REIN_TA | REIN_TB);
-		c->gin[1] = grad_to(c->r, t, rec_value(c->r, b));
+		c->gin[1] = grad_to(c->r, t, b);
 	}
 }
 
@@ -111,7 +111,7 @@ void grad_permute(struct grad *c)
 	c->gin[0] = rein_permute(c->rec, c->g[0], c->i->attr.rank, back);
 }
 
-void grad_expand(struct grad *c) { c->gin[0] = grad_to(c->r, c->g[0], rec_value(c->r, c->in[0])); }
+void grad_expand(struct grad *c) { c->gin[0] = grad_to(c->r, c->g[0], c->in[0]); }
 
 static void other_slice(struct grad *c, uint32_t op)
 {
@@ -149,7 +149,7 @@ void grad_take(struct grad *c)
 		memcpy(i.dim, g.dim, b * sizeof *i.dim);
 		idx = rein_expand(c->rec, idx, i.rank, i.dim);
 	}
-	c->gin[0] = grad_to(c->r, rein_put(c->rec, REIN_NONE, idx, c->g[0], b, x.dim[b], REIN_PUT_ADD), &x);
+	c->gin[0] = grad_to(c->r, rein_put(c->rec, REIN_NONE, idx, c->g[0], b, x.dim[b], REIN_PUT_ADD), c->in[0]);
 }
 
 void grad_put(struct grad *c)

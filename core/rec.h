@@ -244,7 +244,7 @@ struct grad {
 uint32_t grad_kind(const struct recorder *, const struct rec_instr *);
 bool grad_reaches(const struct rec_instr *, uint32_t operand); /* can operand k have a gradient? */
 void grad_rule(struct grad *);
-rein_val grad_to(struct recorder *, rein_val g, const struct rec_value *like); /* sum over broadcast axes */
+rein_val grad_to(struct recorder *, rein_val g, rein_val like); /* sum over broadcast axes */
 /* Rules of grad_shape.c. */
 void grad_matmul(struct grad *);
 void grad_conv(struct grad *);
