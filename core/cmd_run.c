@@ -21,14 +21,20 @@ static void on_signal(int number)
 	stop_requested = 1;
 }
 
-/* A full disk, a closed pipe and Ctrl-C become things that can be said. */
-static void catch_signals(void)
+/* A full disk and a closed pipe become things that can be said. */
+static void ignore_signals(void)
 {
-	struct sigaction stop = { .sa_handler = on_signal, .sa_flags = SA_RESTART }, none = { .sa_handler = SIG_IGN };
-	sigaction(SIGINT, &stop, NULL);
-	sigaction(SIGTERM, &stop, NULL);
+	struct sigaction none = { .sa_handler = SIG_IGN };
 	sigaction(SIGPIPE, &none, NULL);
 	sigaction(SIGXFSZ, &none, NULL);
+}
+
+/* So does Ctrl-C, from the moment there is something to keep: before, it just ends rein. */
+static void catch_signals(void)
+{
+	struct sigaction stop = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGTERM, &stop, NULL);
 }
 
 static void quote(FILE *out, const char *s)
@@ -105,14 +111,16 @@ int cmd_run(int argc, char **argv)
 			session_override(&s, "run.out", out);
 		if (threads)
 			session_override(&s, "run.threads", threads);
-		catch_signals();
+		ignore_signals();
 		line = again(argc, kept, resume);
 		e = experiment_create(&s, variant, resume, quiet);
 		e->again = line;
 		code = experiment_check(e);
 	}
-	if (code < 0)
+	if (code < 0) {
+		catch_signals();
 		code = experiment_run(e);
+	}
 	experiment_destroy(e);
 	session_close(&s);
 	cli_finish(&c);

@@ -17,19 +17,17 @@
 
 /* Functions of a strip: name, operands, bytes per element of result and operands (all operands
  * of WHERE but the first are as wide as the result). Letters: f float, i int32, b byte. */
-#define STRIP_LIST(X)                                                                                                  \
-	X(ADD_F, 2)                                                                                                        \
-	X(SUB_F, 2)                                                                                                        \
-	X(MUL_F, 2)                                                                                                        \
-	X(DIV_F, 2)                                                                                                        \
-	X(MAX_F, 2)                                                                                                        \
-	X(POW_F, 2) X(LT_F, 2) X(LE_F, 2) X(EQ_F, 2) X(ADD_I, 2) X(SUB_I, 2) X(MUL_I, 2) X(DIV_I, 2) X(MAX_I, 2)           \
-		X(LT_I, 2) X(LE_I, 2) X(EQ_I, 2) X(LT_B, 2) X(LE_B, 2) X(EQ_B, 2) X(AND_B, 2) X(NOT_B, 1) X(ABS_F, 1)          \
-			X(SIGN_F, 1) X(FLOOR_F, 1) X(RINT_F, 1) X(EXP_F, 1) X(LOG_F, 1) X(LOG1P_F, 1) X(SQRT_F, 1) X(SIN_F, 1)     \
-				X(COS_F, 1) X(ERF_F, 1) X(TANH_F, 1) X(SIGMOID_F, 1) X(ABS_I, 1) X(SIGN_I, 1) X(F_TO_I, 1)             \
-					X(F_TO_U8, 1) X(F_TO_BOOL, 1) X(I_TO_F, 1) X(I_TO_U8, 1) X(I_TO_BOOL, 1) X(B_TO_F, 1) X(B_TO_I, 1) \
-						X(B_TO_BOOL, 1) X(COPY_4, 1) X(COPY_1, 1) X(WHERE_4, 3) X(WHERE_1, 3) X(MUL_ADD, 3)            \
-							X(MUL_SUB, 3) X(MUL_RSUB, 3) X(MUL_MUL, 3) X(ADD_MUL, 3) X(SUB_MUL, 3) X(DIV_MUL, 3)
+/* clang-format off */
+#define STRIP_LIST(X) \
+	X(ADD_F, 2) X(SUB_F, 2) X(MUL_F, 2) X(DIV_F, 2) X(MAX_F, 2) X(POW_F, 2) X(LT_F, 2) X(LE_F, 2) \
+	X(EQ_F, 2) X(ADD_I, 2) X(SUB_I, 2) X(MUL_I, 2) X(DIV_I, 2) X(MAX_I, 2) X(LT_I, 2) X(LE_I, 2) X(EQ_I, 2) \
+	X(LT_B, 2) X(LE_B, 2) X(EQ_B, 2) X(AND_B, 2) X(NOT_B, 1) X(ABS_F, 1) X(SIGN_F, 1) X(FLOOR_F, 1) \
+	X(RINT_F, 1) X(EXP_F, 1) X(LOG_F, 1) X(LOG1P_F, 1) X(SQRT_F, 1) X(SIN_F, 1) X(COS_F, 1) X(ERF_F, 1) \
+	X(TANH_F, 1) X(SIGMOID_F, 1) X(ABS_I, 1) X(SIGN_I, 1) X(F_TO_I, 1) X(F_TO_U8, 1) X(F_TO_BOOL, 1) \
+	X(I_TO_F, 1) X(I_TO_U8, 1) X(I_TO_BOOL, 1) X(B_TO_F, 1) X(B_TO_I, 1) X(B_TO_BOOL, 1) X(COPY_4, 1) \
+	X(COPY_1, 1) X(WHERE_4, 3) X(WHERE_1, 3) X(MUL_ADD, 3) X(MUL_SUB, 3) X(MUL_RSUB, 3) X(MUL_MUL, 3) \
+	X(ADD_MUL, 3) X(SUB_MUL, 3) X(DIV_MUL, 3)
+/* clang-format on */
 
 enum strip_op {
 #define STRIP_ENUM(name, n) S_##name,
