@@ -291,7 +291,7 @@ Test(components, stochastic_depth_drops_samples_or_the_batch)
 	}
 }
 
-static char block_side[8];
+static char block_side[16];
 static struct instance *dropblock(struct bench *b)
 {
 	return make(b, REIN_LAYER, "dropblock", "p", "0.2", "block", block_side, NULL);
