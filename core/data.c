@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blame.h"
 #include "samples.h"
 
 /* A split with what its owner must know. */
@@ -147,7 +148,10 @@ static bool make_source(const struct opening *o, struct source *s)
 {
 	struct instance *ds = s->dataset;
 	s->info.struct_size = sizeof s->info;
-	if (ds->component->vt.dataset.info(ds->self, &s->info) < 0) {
+	const struct instance *was = blame(ds);
+	const rein_status st = ds->component->vt.dataset.info(ds->self, &s->info);
+	blame_back(was);
+	if (st < 0) {
 		instance_error(ds, o->d, "the dataset does not describe itself");
 		return false;
 	}

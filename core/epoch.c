@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "blame.h"
 #include "train.h"
 
 static double now(void)
@@ -200,8 +201,11 @@ static bool ask_regularizers(struct trainer *t, const struct stage *s, const str
 
 	for (int i = 0; i < t->n_regularizer; i++) {
 		const struct instance *reg = t->regularizer[i];
-		if (reg->component->vt.regularizer.epoch_end)
-			answer |= reg->component->vt.regularizer.epoch_end(reg->self, &reg->host, &m, reg->mem);
+		if (!reg->component->vt.regularizer.epoch_end)
+			continue;
+		const struct instance *was = blame(reg);
+		answer |= reg->component->vt.regularizer.epoch_end(reg->self, &reg->host, &m, reg->mem);
+		blame_back(was);
 	}
 	if (answer & REIN_KEEP_BEST) {
 		copies_finish(&t->best);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "blame.h"
 #include "rng.h"
 #include "schema.h"
 
@@ -494,7 +495,10 @@ struct instance *instance_create(struct registry *r, uint32_t kind, const struct
 	}
 	h->lost = f.lost;
 	h->i.created = true;
-	if (c->c.create && c->c.create(h->i.self, &h->i.host) < 0) {
+	const struct instance *was = blame(&h->i);
+	const rein_status made = c->c.create ? c->c.create(h->i.self, &h->i.host) : 0;
+	blame_back(was);
+	if (made < 0) {
 		instance_error(&h->i, d, "it could not be made");
 		instance_destroy(&h->i);
 		return NULL;
@@ -507,8 +511,10 @@ void instance_destroy(struct instance *i)
 	struct hosted *h = (struct hosted *)i;
 	if (!i)
 		return;
+	const struct instance *was = blame(i);
 	if (i->component->c.destroy)
 		i->component->c.destroy(i->self, &i->host);
+	blame_back(was == i ? NULL : was);
 	if (failed.who == &i->host)
 		failed.who = NULL;
 	free(i->self);

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "blame.h"
 #include "schema.h"
 
 #define PLUGIN_V1_0    48u /* sizeof(struct rein_plugin) in 1.0 */
@@ -105,7 +106,9 @@ static bool load_rule(const struct rein_plugin *p, struct why *why)
 
 static const struct rein_plugin *open_plugin(const char *path, struct why *why)
 {
+	blame_file(path);
 	void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	blame_file(NULL);
 	const struct rein_plugin *(*entry)(void);
 	void *symbol;
 	const struct rein_plugin *p;
@@ -120,7 +123,9 @@ static const struct rein_plugin *open_plugin(const char *path, struct why *why)
 		return NULL;
 	}
 	memcpy(&entry, &symbol, sizeof entry);
+	blame_file(path);
 	p = entry();
+	blame_file(NULL);
 	return load_rule(p, why) ? p : NULL;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "blame.h"
 #include "tool.h"
 
 static const struct {
@@ -50,6 +51,7 @@ int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "", *names[N_COMMAND + 1] = { NULL };
 
+	blame_catch();
 	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
 		help(stdout);
 		return EXIT_DONE;

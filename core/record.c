@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blame.h"
+
 /* --- memory ---------------------------------------------------------------------------- */
 struct chunk {
 	struct chunk *next;
@@ -387,12 +389,14 @@ void recorder_enter(struct recorder *r, const struct instance *who, const char *
 	s.origin = (uint32_t)k;
 	r->scope = grow(r->scope, r->n_scope, &r->cap_scope, sizeof *r->scope);
 	r->scope[r->n_scope++] = s;
+	blame(who);
 }
 
 void recorder_leave(struct recorder *r)
 {
 	if (r->n_scope)
 		free(r->scope[--r->n_scope].draw);
+	blame(recorder_who(r));
 }
 
 const struct instance *recorder_who(const struct recorder *r)

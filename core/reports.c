@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blame.h"
+
 /* What is behind the struct rein_experiment that a report gets. */
 struct view {
 	struct rein_experiment x;
@@ -99,7 +101,10 @@ bool reports_record(struct experiment *e, struct tables *t)
 		if (!r || !r->component->vt.report.record)
 			continue;
 		t->source = s->spec[i]->name;
-		if (r->component->vt.report.record(r->self, &r->host, &v.x, &t->collect) < 0) {
+		const struct instance *was = blame(r);
+		const rein_status st = r->component->vt.report.record(r->self, &r->host, &v.x, &t->collect);
+		blame_back(was);
+		if (st < 0) {
 			instance_error(r, e->s->diag, "the report failed without saying why");
 			good = false;
 		}

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "blame.h"
+
 #define THREADS_MAX 64
 #define CHUNK       8         /* samples a thread takes at a time */
 #define SMALL       (1 << 18) /* elements below which one thread does it all */
@@ -182,6 +184,7 @@ static bool run_transforms(struct job *j, int64_t at, struct rein_sample a, void
 		struct rein_sample b = a;
 		bool end = t + 1 == j->s->n_transform;
 		b.data = NULL;
+		const struct instance *was = blame(tr);
 		st = vt->shape(tr->self, &tr->host, a.rank, a.dim, b.dim);
 		if (st >= 0 && end && memcmp(b.dim, j->to->info.dim, a.rank * sizeof *b.dim)) {
 			fail_at(j, at, tr, "gives a shape that differs from the other samples'");
@@ -191,6 +194,7 @@ static bool run_transforms(struct job *j, int64_t at, struct rein_sample a, void
 			b.data = end ? last : malloc((size_t)product(b.rank, b.dim) * element_size(b.dtype) + 1);
 			st = b.data ? vt->sample(tr->self, &tr->host, j->pick[at], 0, &a, &b) : REIN_ERROR;
 		}
+		blame_back(was);
 		if (st < 0)
 			fail_at(j, at, tr, "failed");
 		free(a.data);
@@ -217,8 +221,10 @@ static void decode_one(struct job *j, int64_t at)
 	} else if (st == REIN_OK && memcmp(in.dim, j->to->info.dim, in.rank * sizeof *in.dim)) {
 		st = REIN_ERROR;
 	}
+	const struct instance *was = blame(s->dataset);
 	if (st == REIN_OK)
 		st = vt->read(s->dataset->self, &s->dataset->host, i, in.data, y);
+	blame_back(was);
 	if (st < 0)
 		fail_at(j, at, s->dataset, "cannot be read");
 	if (st == REIN_OK && s->n_transform)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "blame.h"
 #include "samples.h"
 
 uint64_t split_seed(const struct source *s, const struct host_env *env)
@@ -136,7 +137,9 @@ static bool deal_out(const struct source *s, struct diag *d, int64_t *order, int
 		data_error(d, ds->spec, NULL, "out of memory");
 	for (int64_t i = 0; good && i < *n; i++) {
 		int32_t y = 0;
+		const struct instance *was = blame(ds);
 		rein_status st = ds->component->vt.dataset.read(ds->self, &ds->host, order[i], NULL, &y);
+		blame_back(was);
 		char name[512];
 		if (st == REIN_SKIP)
 			continue;

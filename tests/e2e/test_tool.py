@@ -293,6 +293,17 @@ def test_failing_variant_keeps_others(tmp):
     assert [r[0] for r in json.loads(read(tmp, "runs/x/tables.json"))[0]["rows"]] == ["plain", "l1"]
 
 
+def test_crashing_plugin(tmp):
+    path = write(tmp, "x.ini", read(SMALL).decode() + "\n[variant dies]\nregularizers.mine = crash at=epoch\n")
+    line = read(path).decode().splitlines().index("regularizers.mine = crash at=epoch") + 1
+    for at, how in (("create", "null"), ("record", "abort"), ("epoch", "deep")):
+        p = subprocess.run([REIN, "run", path, "--variant", "dies", "--plugin-dir", PLUGINS, "run.epochs=2", f"regularizers.mine.at={at}",
+                            f"regularizers.mine.how={how}"], cwd=tmp, env=clean_env(), capture_output=True, text=True)
+        assert p.returncode != 0
+        assert f"{path}:{line}: [regularizers] mine: regularizer 'crash' crashed (" in p.stderr, p.stderr
+        assert "crash.so): it " in p.stderr, p.stderr
+
+
 def test_logger_plugin(tmp):
     path = write(tmp, "x.ini", read(SMALL).decode() + "\n[loggers]\ncount = tally\n")
     words = ["run", path, "--plugin-dir", PLUGINS, "run.epochs=4"]
