@@ -348,8 +348,17 @@ static void notice(const struct opening *o, const char *what, const char *split,
 static void notices(const struct opening *o, const struct data *data)
 {
 	const struct split *train = data_split(data, "train");
+	static const char *const usual[] = { "train", "val", "test", NULL };
 	char text[512];
 	for (int i = 0; i < data->n; i++) {
+		const char *near = diag_nearest(data->split[i]->name, usual);
+		if (near && strcmp(near, data->split[i]->name) != 0 && !data_split(data, near)) {
+			snprintf(text, sizeof text,
+			         "[data] %s: a split of its own, which nothing uses by itself; did you mean '%s'?",
+			         data->split[i]->name, near);
+			notice(o, "name", data->split[i]->name, text);
+		}
+
 		const struct split *s = data->split[i];
 		int64_t common = train && s != train ? data_overlap(train, s) : 0;
 		if (s->skipped) {
@@ -455,6 +464,21 @@ struct split *data_split(const struct data *data, const char *name)
 		if (!strcmp(data->split[i]->name, name))
 			return data->split[i];
 	return NULL;
+}
+
+const char *data_no_split(const struct data *data, const char *name, char *buf, size_t size)
+{
+	const char **list = calloc((size_t)data->n + 1, sizeof *list), *near;
+	char all[256] = "";
+	for (int i = 0; list && i < data->n; i++)
+		list[i] = data->split[i]->name;
+	if (list)
+		diag_list(all, sizeof all, list);
+	near = list ? diag_nearest(name, list) : NULL;
+	snprintf(buf, size, "there is no split '%s' in [data]%s%s%s there are: %s", name, near ? "; did you mean '" : "",
+	         near ? near : "", near ? "'?" : ";", all);
+	free(list);
+	return buf;
 }
 
 static int by_number(const void *a, const void *b)

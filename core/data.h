@@ -43,6 +43,8 @@ struct data *data_open(const struct config *, struct registry *, const struct ho
                        struct instance *const *transform, struct data_cache *, struct diag *);
 void data_destroy(struct data *);                                /* accepts NULL */
 struct split *data_split(const struct data *, const char *name); /* or NULL */
+/* "there is no split 'vall' in [data]; did you mean 'val'? there are: train, val". Gives back buf. */
+const char *data_no_split(const struct data *, const char *name, char *buf, size_t size);
 /* Sample numbers that are in both splits of the same dataset (same component and keys). */
 int64_t data_overlap(const struct split *, const struct split *);
 

@@ -120,7 +120,8 @@ bool run_evaluate(struct trainer *t, const char *split, struct metrics *out)
 	double loss = 0;
 
 	if (!f) {
-		diag_error(t->diag, NULL, "there is no split '%s' in [data]", split);
+		char text[512];
+		diag_error(t->diag, NULL, "%s", data_no_split(t->data, split, text, sizeof text));
 		return false;
 	}
 	if (!portion_programs(t, f))

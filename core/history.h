@@ -42,7 +42,7 @@ bool history_cut(struct history *, const char *path, int keep, char *why, size_t
 /* What tables need of a run besides its numbers. */
 struct run_facts {
 	int64_t parameters, train_samples, epochs, epochs_set;
-	uint64_t train_data; /* the same for the same samples, order and labels */
+	uint64_t train_data; /* the same for the same samples in the same order */
 	double lr, seconds, ended;
 };
 char *facts_text(const struct run_facts *); /* finished.json, allocated by cJSON */

@@ -167,18 +167,17 @@ static uint64_t hash(uint64_t h, const void *data, size_t bytes)
 	return h;
 }
 
-/* Which samples, in which order, with which targets, from which files. */
+/* Which samples, in which order, of which dataset. Not the targets: corrupted labels are what a
+ * comparison may be about, other samples are not. */
 static uint64_t split_hash(const struct split *s)
 {
 	const char *key, *value, *origin;
 	uint64_t h = 0xcbf29ce484222325u;
-	size_t target = s->info.target == REIN_TARGET_CLASS ? sizeof(int32_t) : sizeof(float) * (size_t)s->info.target_dim;
 	h = hash(h, s->number, (size_t)s->n * sizeof *s->number);
-	h = hash(h, s->y, (size_t)s->n * target);
 	h = hash(h, s->dataset->component->c.name, strlen(s->dataset->component->c.name));
 	for (int i = 0; instance_key(s->dataset, i, &key, &value, &origin); i++)
 		for (int k = 0; k < s->dataset->component->n_key; k++)
-			if (!strcmp(s->dataset->component->key[k].key, key) && s->dataset->component->key[k].type == REIN_KEY_PATH)
+			if (!strcmp(s->dataset->component->key[k].key, key))
 				h = hash(h, value, strlen(value));
 	return h;
 }

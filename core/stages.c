@@ -90,8 +90,10 @@ static void stage_key(struct trainer *t, struct stage *s, struct arg *a, const s
 		stage_with(t, s, a, type->with);
 	} else if (strcmp(a->key, "split") == 0) {
 		s->split = a->value;
+		char text[512];
 		if (!data_split(t->data, a->value))
-			diag_error(t->diag, &a->value_at, "[stages] %s: there is no split '%s' in [data]", s->spec->name, a->value);
+			diag_error(t->diag, &a->value_at, "[stages] %s: %s", s->spec->name,
+			           data_no_split(t->data, a->value, text, sizeof text));
 	} else if (!parse_int(a->value, number) || *number < (number == &s->limit)) {
 		diag_error(t->diag, &a->value_at, "[stages] %s: %s=%s is not a whole number of at least %d", s->spec->name,
 		           a->key, a->value, number == &s->limit);
