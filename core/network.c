@@ -44,7 +44,7 @@ static void layer_wire(struct trainer *t, struct network *net, int i)
 		size_t len = strcspn(s, ",");
 		int from = layer_find(net, i, s, len);
 		if (from == -2)
-			at_instance(t->diag, l->inst, "input '%.*s' is not a layer above this one", (int)len, s);
+			at_key(t->diag, l->inst, "input", "input '%.*s' is not a layer above this one", (int)len, s);
 		else
 			l->in[l->n_in++] = from;
 		s += len;
@@ -52,8 +52,8 @@ static void layer_wire(struct trainer *t, struct network *net, int i)
 	}
 	uint32_t most = l->inst->component->vt.layer.inputs;
 	if ((uint32_t)l->n_in > (most ? most : 1))
-		at_instance(t->diag, l->inst, "input= names %d values; layer '%s' takes %u", l->n_in,
-		            l->inst->component->c.name, most ? most : 1);
+		at_key(t->diag, l->inst, "input", "input= names %d values; layer '%s' takes %u", l->n_in,
+		       l->inst->component->c.name, most ? most : 1);
 }
 
 struct network *network_create(struct trainer *t, const struct section *section, const char *name)

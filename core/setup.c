@@ -198,12 +198,12 @@ static void check_target(struct trainer *t, const struct instance *schedule)
 				continue;
 			reached = true;
 			if (!(key->flags & REIN_KEY_KNOB) && !strchr(target, '*'))
-				at_instance(t->diag, schedule, "for=%s: key '%s' of %s '%s' does not change over time", target,
-				            key->key, kind_name(t->inst[i]->component->c.kind), t->inst[i]->component->c.name);
+				at_key(t->diag, schedule, "for", "for=%s: key '%s' of %s '%s' does not change over time", target,
+				       key->key, kind_name(t->inst[i]->component->c.kind), t->inst[i]->component->c.name);
 		}
 	if (!reached)
-		at_instance(t->diag, schedule, "for=%s names no key; write section.name.key, as in for=optimizer.%s.lr", target,
-		            t->n_optimizer ? t->optimizer[0]->spec->name : "sgd");
+		at_key(t->diag, schedule, "for", "for=%s names no key; write section.name.key, as in for=optimizer.%s.lr",
+		       target, t->n_optimizer ? t->optimizer[0]->spec->name : "sgd");
 }
 
 bool setup_schedules(struct trainer *t)

@@ -163,6 +163,9 @@ void *must(void *);
 void *zalloc(size_t n, size_t size);
 /* "[section] name: ..." at the instance's place. */
 void at_instance(struct diag *, const struct instance *, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The same with a caret below the value of a key, where the spec has it. */
+void at_key(struct diag *, const struct instance *, const char *key, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 struct state *counter(struct trainer *, const char *name, uint32_t dtype, uint32_t rank, const int64_t *dim,
                       uint32_t role);
 bool set_i32(struct trainer *, struct state *, int32_t value);

@@ -56,6 +56,23 @@ void at_instance(struct diag *d, const struct instance *in, const char *format, 
 	diag_error(d, &at, "[%s] %s: %s", in->spec->section, in->spec->name, buf);
 }
 
+void at_key(struct diag *d, const struct instance *in, const char *key, const char *format, ...)
+{
+	const struct spec *s = in->spec;
+	char buf[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(buf, sizeof buf, format, ap);
+	va_end(ap);
+	for (int i = 0; i < s->n_arg; i++)
+		if (strcmp(s->arg[i].key, key) == 0) {
+			diag_error(d, &s->arg[i].value_at, "%s", buf);
+			return;
+		}
+	at_instance(d, in, "%s", buf);
+}
+
 struct state *counter(struct trainer *t, const char *name, uint32_t dtype, uint32_t rank, const int64_t *dim,
                       uint32_t role)
 {
@@ -263,21 +280,21 @@ static bool check_patterns(struct trainer *t)
 		            "no optimizer trains these parameters: %s; widen an on= or freeze their layers", lost);
 	for (int i = 0; i < t->n_optimizer; i++)
 		if (!reaches(t, t->optimizer[i]->common.on))
-			at_instance(t->diag, t->optimizer[i], "on=%s matches no parameter; there are: %s",
-			            t->optimizer[i]->common.on, param_list(t, false));
+			at_key(t->diag, t->optimizer[i], "on", "on=%s matches no parameter; there are: %s",
+			       t->optimizer[i]->common.on, param_list(t, false));
 	for (int i = 0; i < t->n_regularizer; i++) {
 		const struct instance *reg = t->regularizer[i];
 		const struct rein_regularizer_vt *vt = &reg->component->vt.regularizer;
 		bool tensors = vt->param || vt->penalty || vt->gradient || vt->after_step || vt->after || vt->view;
 		if ((!tensors || !reaches(t, reg->common.on)) && (!vt->activation || !reaches_layer(t, reg->common.on)) &&
 		    (tensors || vt->activation))
-			at_instance(t->diag, reg, "on=%s matches no %s; there are: %s", reg->common.on,
-			            tensors ? "parameter" : "layer", param_list(t, false));
+			at_key(t->diag, reg, "on", "on=%s matches no %s; there are: %s", reg->common.on,
+			       tensors ? "parameter" : "layer", param_list(t, false));
 	}
 	for (int i = 0; i < t->n_pruner; i++)
 		if (!reaches(t, t->pruner[i]->common.on))
-			at_instance(t->diag, t->pruner[i], "on=%s matches no parameter; there are: %s", t->pruner[i]->common.on,
-			            param_list(t, false));
+			at_key(t->diag, t->pruner[i], "on", "on=%s matches no parameter; there are: %s", t->pruner[i]->common.on,
+			       param_list(t, false));
 	return diag_errors(t->diag) == errors;
 }
 
