@@ -50,6 +50,40 @@ static double view_metric(const struct rein_experiment *x, uint32_t run, const c
 	return run < x->n_run ? history_last(&view_of(x)->run[run]->history, name) : NAN;
 }
 
+/* The last row of stage i, or -1. Rows of one stage lie together. */
+static int stage_row(const struct history *h, uint32_t i)
+{
+	uint32_t stage = 0;
+
+	for (int row = 0; row < h->n; row++) {
+		if (row + 1 < h->n && !strcmp(h->row[row].stage, h->row[row + 1].stage))
+			continue;
+		if (stage++ == i)
+			return row;
+	}
+	return -1;
+}
+
+static const char *view_stage(const struct rein_experiment *x, uint32_t run, uint32_t i, const char **type)
+{
+	const struct history *h = run < x->n_run ? &view_of(x)->run[run]->history : NULL;
+	int row = h ? stage_row(h, i) : -1;
+
+	if (row < 0)
+		return NULL;
+	if (type)
+		*type = h->row[row].type;
+	return h->row[row].stage;
+}
+
+static double view_stage_metric(const struct rein_experiment *x, uint32_t run, uint32_t i, const char *name)
+{
+	const struct history *h = run < x->n_run ? &view_of(x)->run[run]->history : NULL;
+	int row = h ? stage_row(h, i) : -1;
+
+	return row < 0 ? NAN : history_at(h, row, name);
+}
+
 static struct rein_report_run report_run(const struct run *r)
 {
 	bool whole = r->path != NULL;
@@ -96,6 +130,8 @@ bool reports_record(struct experiment *e, struct tables *t)
 	v.x.info = &e->info;
 	v.x.key = view_key;
 	v.x.metric = view_metric;
+	v.x.stage = view_stage;
+	v.x.stage_metric = view_stage_metric;
 	for (int i = 0; s && i < s->n_spec; i++) {
 		struct instance *r = experiment_instance(&e->variant[0], NULL, s->spec[i]);
 		if (!r || !r->component->vt.report.record)

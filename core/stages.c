@@ -145,7 +145,7 @@ bool stages_masks(struct trainer *t)
 		if (types[t->stage[i].type].with == REIN_PRUNER) {
 			if (!prune_masks(t, &t->stage[i]))
 				return false;
-			pruned = true;
+			pruned = t->prunes = true;
 		}
 		if (t->stage[i].type == 0 && pruned)
 			t->masks = true;
@@ -201,6 +201,14 @@ int64_t trainer_epochs(const struct trainer *t)
 	return t->at_stage >= 0 && t->stage[t->at_stage].type == 0 ? t->stage[t->at_stage].epochs : 0;
 }
 
+/* Sizes and times behind the last row of each stage, where they change within the run. */
+static bool stage_measured(struct trainer *t, const struct stage *s, struct metrics *out)
+{
+	bool changed = types[s->type].with == REIN_PRUNER;
+
+	return !t->prunes || !t->stage_done || measure_stage(t, changed, out);
+}
+
 rein_status trainer_next(struct trainer *t, struct metrics *out, struct diag *d)
 {
 	int errors = diag_errors(d);
@@ -214,7 +222,7 @@ rein_status trainer_next(struct trainer *t, struct metrics *out, struct diag *d)
 		t->stage_done = false;
 	}
 	struct stage *s = &t->stage[t->at_stage];
-	if (types[s->type].run(t, s, out))
+	if (types[s->type].run(t, s, out) && stage_measured(t, s, out))
 		return REIN_OK;
 	if (diag_errors(d) == errors)
 		diag_error(d, NULL, "stage '%s' failed on backend '%s'", s->name, t->env.backend->name);

@@ -110,6 +110,7 @@ struct trainer {
 	int64_t batch, steps, rest;    /* steps per epoch; rest: samples in a shorter last one, or 0 */
 	bool has_view, refresh, masks; /* masks: pruned weights train on */
 	bool looked;                   /* the parameters are known */
+	bool prunes;                   /* a stage prunes or removes: stages end with sizes and times */
 
 	int n_scalar, cap_scalar;
 	struct scalar *scalar;
@@ -308,6 +309,10 @@ bool prune_prepare(struct trainer *, struct stage *);
 bool prune_run(struct trainer *, struct stage *, struct metrics *);
 bool attack_prepare(struct trainer *, struct stage *);
 bool attack_run(struct trainer *, struct stage *, struct metrics *);
+
+/* --- measure.c ------------------------------------------------------------------------------------ */
+/* Sizes, multiply-adds and time of the network as it is; evaluate: loss and accuracy too. */
+bool measure_stage(struct trainer *, bool evaluate, struct metrics *);
 
 /* --- keep.c: copies and files ----------------------------------------------------------------------- */
 bool copies_take(struct trainer *, struct copies *, bool (*which)(const struct trainer *, const struct state *));

@@ -39,6 +39,13 @@ struct rein_experiment {
 	const char *(*key)(const struct rein_experiment *, uint32_t run, const char *path);
 	/* A metric by name at the last epoch ("val.accuracy"); NaN if there is none. */
 	double (*metric)(const struct rein_experiment *, uint32_t run, const char *name);
+	/* Stages of [stages] in the order they ran: name of stage i and its type ("train", "prune"
+	 * ...), NULL past the last; and a metric of its last row, NaN if it has none. Where a run
+	 * prunes or removes, every stage ends with the network's sizes and times: parameters,
+	 * nonzero, nonzero.<parameter>, sparsity, macs and macs.nonzero (one sample), bytes.dense,
+	 * bytes.csr, bytes.bitmap, forward_ms (one batch, evaluation mode). */
+	const char *(*stage)(const struct rein_experiment *, uint32_t run, uint32_t i, const char **type);
+	double (*stage_metric)(const struct rein_experiment *, uint32_t run, uint32_t i, const char *name);
 };
 static inline const struct rein_report_run *rein_run_at(const struct rein_experiment *e, uint32_t i)
 {
