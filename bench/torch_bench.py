@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Training speed of PyTorch on the networks of the *.ini files beside this script.
 
-    torch_bench.py NET --threads 2 --seconds 3
+    torch_bench.py NET --threads 2 --seconds 3 [--channels-last]
 
 One JSON line: samples per second of whole training steps (shuffled batch gathered from
 tensors in memory, forward, loss, backward, optimizer) and the process's peak memory. The
@@ -46,7 +46,37 @@ def fashion_mlp():
     return net, torch.optim.SGD(net.parameters(), lr=1.0), (1, 28, 28), 10, 512, 6144
 
 
-NETS = {f.__name__: f for f in (toy_regression, animal_mlp, fashion_mlp)}
+def conv_block(channels, filters, kernel):
+    return [nn.Conv2d(channels, filters, kernel, padding=kernel // 2), nn.BatchNorm2d(filters), nn.ReLU()]
+
+
+def mnist_cnn():
+    net = nn.Sequential(*conv_block(1, 16, 5), *conv_block(16, 16, 3), nn.MaxPool2d(2), *conv_block(16, 32, 3),
+                        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(7 * 7 * 32, 300), nn.Linear(300, 10))
+    return net, torch.optim.Adam(net.parameters(), lr=1e-3), (1, 28, 28), 10, 100, 6000
+
+
+def lenet():
+    net = nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5),
+                        nn.Sigmoid(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.Sigmoid(),
+                        nn.Linear(120, 84), nn.Sigmoid(), nn.Linear(84, 10))
+    return net, torch.optim.SGD(net.parameters(), lr=1.0), (1, 28, 28), 10, 512, 6144
+
+
+def alexnet_head():
+    """The layers of torchvision's alexnet; all but a new last one are frozen."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(True), nn.MaxPool2d(3, 2),
+        nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(True), nn.MaxPool2d(3, 2),
+        nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(True), nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(True),
+        nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(True), nn.MaxPool2d(3, 2), nn.Flatten(),
+        nn.Dropout(), nn.Linear(9216, 4096), nn.ReLU(True), nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU(True),
+        nn.Linear(4096, 81))
+    net[:-1].requires_grad_(False)
+    return net, torch.optim.Adam(net[-1].parameters(), lr=3e-3), (3, 224, 224), 81, 64, 128
+
+
+NETS = {f.__name__: f for f in (toy_regression, animal_mlp, fashion_mlp, lenet, mnist_cnn, alexnet_head)}
 
 
 def epoch(net, opt, x, y, batch, loss):
@@ -54,20 +84,22 @@ def epoch(net, opt, x, y, batch, loss):
     order, total = torch.randperm(len(x)), torch.zeros(())
     for part in order[: len(x) // batch * batch].split(batch):
         value = loss(net(x[part]), y[part])
-        opt.zero_grad()
+        opt.zero_grad(set_to_none=True)
         value.backward()
         opt.step()
         total += value.detach()
     return float(total)
 
 
-def measure(name, threads, seconds):
+def measure(name, threads, seconds, channels_last):
     torch.manual_seed(1)
     torch.set_num_threads(threads)
     net, opt, shape, classes, batch, samples = NETS[name]()
     x = torch.randn(samples, *shape)
     y = torch.randint(classes, (samples,)) if classes else torch.randn(samples, 1)
     loss = F.cross_entropy if classes else F.mse_loss
+    if channels_last:
+        x, net = x.to(memory_format=torch.channels_last), net.to(memory_format=torch.channels_last)
     for _ in range(3 if samples > batch else 100):
         epoch(net, opt, x, y, batch, loss)
     start, epochs = time.perf_counter(), 0
@@ -76,7 +108,7 @@ def measure(name, threads, seconds):
         epochs += 1
     took = time.perf_counter() - start
     steps = epochs * (samples // batch)
-    return {"net": name, "version": torch.__version__, "threads": threads,
+    return {"net": name, "version": torch.__version__, "threads": threads, "channels_last": channels_last,
             "samples_per_s": steps * batch / took, "step_us": 1e6 * took / steps,
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
@@ -86,5 +118,6 @@ if __name__ == "__main__":
     ap.add_argument("net", choices=NETS)
     ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--seconds", type=float, default=3)
+    ap.add_argument("--channels-last", action="store_true", help="images as (N,H,W,C) in memory")
     a = ap.parse_args()
-    print(json.dumps(measure(a.net, a.threads, a.seconds)))
+    print(json.dumps(measure(a.net, a.threads, a.seconds, a.channels_last)))
