@@ -129,6 +129,8 @@ static void pass_metric(void *ctx, struct recorder *rec, const struct instance *
 	char full[96];
 
 	(void)rec;
+	if (who && who->component->c.kind == REIN_ATTACK)
+		return; /* what it cost is a matter of attack stages */
 	snprintf(full, sizeof full, "%s%s%s", who ? who->name : "", who ? "." : "", name);
 	meter_record(p, full, v, how);
 }

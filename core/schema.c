@@ -167,7 +167,7 @@ static bool check_key(struct pool *pool, const struct rein_key *k, uint32_t bloc
 		return refuse(why, "key '%s': offset %u is not a multiple of %zu", k->key, k->offset, key_align(k->type));
 	if (numeric(k->type) && !(k->min <= k->max))
 		return refuse(why, "key '%s': its range is empty", k->key);
-	if ((k->flags & REIN_KEY_KNOB) && k->type != REIN_KEY_REAL)
+	if ((k->flags & REIN_KEY_KNOB) && k->type != REIN_KEY_REAL && k->type != REIN_KEY_REALS)
 		return refuse(why, "key '%s': only a number can be a knob", k->key);
 	if ((k->flags & REIN_KEY_METRIC) && k->type != REIN_KEY_STRING)
 		return refuse(why, "key '%s': only a text can name a metric", k->key);

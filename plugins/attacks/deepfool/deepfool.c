@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
  * deepfool: a step to the nearest linearised class border, until each sample is misclassified
- * (formula K7: Moosavi-Dezfooli et al. 2016, the form of foolbox's L2DeepFoolAttack).
+ * (formula K7, the form of foolbox's L2DeepFoolAttack: the overshoot is on the whole change).
  */
 #include "rein/rein.h"
 
 struct deepfool {
+	struct rein_reals epsilon;
 	int64_t steps, candidates;
 	double overshoot;
 };
 static const struct rein_key deepfool_keys[] = {
+	REIN_EPSILON(struct deepfool, "", "longest change (l2) that is kept whole, one or several; empty: any"),
 	REIN_INT(struct deepfool, steps, "50", 1, 10000, "steps at most"),
 	REIN_INT(struct deepfool, candidates, "10", 2, 100000, "classes considered: those with the largest logits"),
 	REIN_REAL(struct deepfool, overshoot, "0.02", 0, 100, 0, "share added to the whole perturbation"),
@@ -25,7 +27,7 @@ struct search {
 /* Rows (N) as a factor of x (N,...). */
 static rein_val per_row(struct rein_rec *r, rein_val rows, rein_val x) { return rein_along(r, rows, x, 0); }
 
-/* carry: x', sum of steps, active (N) */
+/* carry: x', sum of steps, active (N), rounds (N) */
 static void body(void *ctx, struct rein_rec *r, rein_val i, rein_val *carry)
 {
 	const struct search *c = ctx;
@@ -47,6 +49,7 @@ static void body(void *ctx, struct rein_rec *r, rein_val i, rein_val *carry)
 	rein_val moved = rein_add(r, c->x, rein_scale(r, carry[1], 1 + c->s->overshoot));
 	carry[0] = rein_clip(r, moved, c->m->lo, c->m->hi);
 	carry[2] = rein_eq(r, rein_argmax(r, z), c->y);
+	rein_count(r, &carry[3], 1);
 }
 
 static rein_val deepfool_perturb(const void *self, struct rein_rec *r, const struct rein_model *m, rein_val x,
@@ -58,15 +61,19 @@ static rein_val deepfool_perturb(const void *self, struct rein_rec *r, const str
 	c.classes = rein_dim(r, z, 1);
 	c.candidates = c.s->candidates < c.classes ? c.s->candidates : c.classes;
 	rein_sort(r, z, REIN_DESCENDING, &c.order);
-	rein_val carry[3] = { x, rein_like(r, x, 0), rein_fill(r, REIN_BOOL_T, 1, 1, &n) };
-	struct rein_loop loop = { sizeof loop, (uint32_t)c.s->steps, 3, REIN_FREEZE, 2, 0 };
+	rein_val none = rein_like(r, rein_cast(r, y, REIN_REAL_T), 0);
+	rein_val carry[4] = { x, rein_like(r, x, 0), rein_fill(r, REIN_BOOL_T, 1, 1, &n), none };
+	struct rein_loop loop = { sizeof loop, (uint32_t)c.s->steps, 4, REIN_FREEZE, 2, 0 };
 	rein_repeat(r, &loop, carry, body, &c);
-	return carry[0];
+	/* a round that finds its sample misclassified makes no step; it costs a forward pass */
+	rein_spent(r, rein_offset(r, carry[3], 2), rein_scale(r, carry[3], (double)(c.candidates - 1)));
+	return rein_project(r, m, carry[0], x, rein_epsilon(r, &c.s->epsilon), REIN_L2);
 }
 
 static const struct rein_attack_vt deepfool_vt = { .struct_size = sizeof deepfool_vt,
 	                                               .perturb = deepfool_perturb,
 	                                               .min_classes = 2 };
 REIN_COMPONENT(deepfool, REIN_ATTACK, struct deepfool, deepfool_keys, &deepfool_vt,
-               .summary = "steps to the nearest class border");
+               .summary = "smallest change: steps to the nearest class border",
+               .reference = "Moosavi-Dezfooli et al. 2016; foolbox L2DeepFoolAttack");
 REIN_PLUGIN("deepfool", "1.0.0", "MIT", &deepfool_component)
