@@ -231,11 +231,26 @@ static bool begin_stage(struct trainer *t)
 	return run_event(t, REIN_STAGE_BEGIN);
 }
 
-static bool run_steps(struct trainer *t, bool log)
+/* n steps of the epoch, of which the last is another program. */
+static bool some_steps(struct trainer *t, int64_t n, bool end, bool log)
 {
 	struct compiled *last = t->step_quiet && !log ? t->step_quiet : t->step_last;
 
-	return run(t, t->step_full, t->steps - 1, "a training step") && run(t, last, 1, "a training step");
+	return run(t, t->step_full, n - end, "a training step") && (!end || run(t, last, 1, "a training step"));
+}
+
+/* The epoch's steps, with the cuts of a stage that prunes between them. */
+static bool run_steps(struct trainer *t, const struct stage *s, bool log)
+{
+	int64_t before = t->at_epoch * t->steps, to;
+
+	for (int64_t at = 0; at < t->steps; at = to) {
+		int64_t next = prune_next(s, before + at);
+		to = next < before + t->steps ? next - before : t->steps;
+		if (!prune_due(t, s, before + at) || !some_steps(t, to - at, to == t->steps, log))
+			return false;
+	}
+	return t->at_epoch + 1 < s->epochs || prune_due(t, s, before + t->steps);
 }
 
 static bool is_bad(struct trainer *t)
@@ -246,11 +261,12 @@ static bool is_bad(struct trainer *t)
 
 static bool run_one(struct trainer *t, const struct stage *s, bool log, double *seconds)
 {
-	bool good = draw_order(t) && scalars_upload(t, t->at_epoch, s->epochs) && set_i32(t, t->entry, 0) &&
-	            set_i32(t, t->epoch, (int32_t)t->total_epoch) && run_event(t, REIN_EPOCH_BEGIN);
+	bool good = rewind_note(t) && draw_order(t) && scalars_upload(t, t->at_epoch, s->epochs) &&
+	            set_i32(t, t->entry, 0) && set_i32(t, t->epoch, (int32_t)t->total_epoch) &&
+	            run_event(t, REIN_EPOCH_BEGIN);
 	double start = now();
 
-	good = good && run_steps(t, log);
+	good = good && run_steps(t, s, log);
 	*seconds = now() - start;
 	if (!good)
 		return false;
@@ -283,6 +299,8 @@ bool run_epoch(struct trainer *t, const struct stage *s, struct metrics *out)
 	t->unread = !log;
 	if (log && !epoch_numbers(t, s, out))
 		return false;
+	if (log && s->with)
+		prune_metrics(t, out);
 	t->seconds += seconds;
 	t->samples += s->epochs > 0 ? t->steps * t->batch - (t->rest ? t->batch - t->rest : 0) : 0;
 	if (log && t->seconds > 0) {

@@ -8,7 +8,7 @@
  * `view.<name>`: the raw ones are for going on, the viewed ones are what val.* was measured
  * with, and what trainer_load_model() gives to evaluation.
  * checkpoint.safetensors: every state but data and tables, `best/<state>` for the copy that
- * early stopping may restore, `mem/<section>.<name>` for stored blocks, `path/<parameter>`, and
+ * early stopping may restore, `rewind.<epoch>/<state>` for those that rewind stages go back to, `mem/<section>.<name>` for stored blocks, `path/<parameter>`, and
  * the position as metadata.
  */
 #include <inttypes.h>
@@ -33,6 +33,16 @@ bool is_kept_state(const struct trainer *t, const struct state *s)
 {
 	(void)t;
 	return s->role == STATE_PARAM || s->role == STATE_BUFFER || s->role == STATE_SLOT;
+}
+
+bool is_rewound(const struct trainer *t, const struct state *s)
+{
+	if (!is_kept_state(t, s))
+		return false;
+	for (int i = 0; i < t->net[0]->n_param; i++)
+		if (t->net[0]->param[i]->mask == s)
+			return false;
+	return true;
 }
 
 bool is_statistic(const struct trainer *t, const struct state *s) { return s->role == STATE_BUFFER && of_main(t, s); }
@@ -110,8 +120,8 @@ struct bundle {
 	int n, cap;
 	struct st_tensor *tensor;
 	void **own; /* what to free with it, or NULL */
-	int n_meta;
-	char *key[16], *value[16];
+	int n_meta, cap_meta;
+	char **key, **value;
 };
 
 static void bundle_add(struct bundle *b, char *name, uint32_t dtype, uint32_t rank, const int64_t *dim, int64_t bytes,
@@ -152,13 +162,24 @@ static bool bundle_states(struct trainer *t, struct bundle *b,
 	return true;
 }
 
+/* Takes the value over. */
+static void bundle_text(struct bundle *b, const char *key, char *value)
+{
+	if (b->n_meta == b->cap_meta) {
+		b->cap_meta = b->cap_meta ? 2 * b->cap_meta : 16;
+		b->key = must(realloc(b->key, (size_t)b->cap_meta * sizeof *b->key));
+		b->value = must(realloc(b->value, (size_t)b->cap_meta * sizeof *b->value));
+	}
+	b->key[b->n_meta] = must(strdup(key));
+	b->value[b->n_meta++] = value;
+}
+
 static void bundle_meta(struct bundle *b, const char *key, int64_t value)
 {
 	char text[32];
 
 	snprintf(text, sizeof text, "%" PRId64, value);
-	b->key[b->n_meta] = must(strdup(key));
-	b->value[b->n_meta++] = must(strdup(text));
+	bundle_text(b, key, must(strdup(text)));
 }
 
 static void bundle_finish(struct bundle *b)
@@ -171,6 +192,8 @@ static void bundle_finish(struct bundle *b)
 		free(b->key[i]);
 		free(b->value[i]);
 	}
+	free(b->key);
+	free(b->value);
 	free(b->tensor);
 	free(b->own);
 }
@@ -193,9 +216,10 @@ static struct position {
 	const char *key;
 	size_t offset;
 } const positions[] = {
-	{ "epoch", offsetof(struct trainer, at_epoch) },    { "stage_step", offsetof(struct trainer, stage_step) },
-	{ "step", offsetof(struct trainer, total_step) },   { "epochs", offsetof(struct trainer, total_epoch) },
-	{ "shuffles", offsetof(struct trainer, shuffles) }, { "path_rows", offsetof(struct trainer, n_path) },
+	{ "epoch", offsetof(struct trainer, at_epoch) },          { "stage_step", offsetof(struct trainer, stage_step) },
+	{ "step", offsetof(struct trainer, total_step) },         { "epochs", offsetof(struct trainer, total_epoch) },
+	{ "shuffles", offsetof(struct trainer, shuffles) },       { "path_rows", offsetof(struct trainer, n_path) },
+	{ "step_origin", offsetof(struct trainer, step_origin) },
 };
 
 #define POSITION(t, i) (*(int64_t *)(void *)((char *)(t) + positions[i].offset))
@@ -212,6 +236,15 @@ bool trainer_save(struct trainer *t, const char *path, char *why, size_t size)
 	}
 	for (int i = 0; i < t->best.n; i++)
 		bundle_state(t, &b, "best/", t->best.state[i], t->best.data[i], false);
+	for (int i = 0; i < t->n_rewound; i++) {
+		const struct rewound *back = &t->rewound[i];
+		snprintf(name, sizeof name, "rewind.%" PRId64, back->epoch);
+		if (back->taken)
+			bundle_meta(&b, name, back->step);
+		snprintf(name, sizeof name, "rewind.%" PRId64 "/", back->epoch);
+		for (int k = 0; k < back->copy.n; k++)
+			bundle_state(t, &b, name, back->copy.state[k], back->copy.data[k], false);
+	}
 	for (int i = 0; i < t->n_inst; i++) {
 		const struct instance *in = t->inst[i];
 		int64_t bytes = in->component->c.mem_size;
@@ -289,8 +322,7 @@ static void bundle_classes(struct bundle *b, const struct rein_dataset_info *i)
 	char *text = zalloc(size, 1), *at = text;
 	for (int64_t k = 0; k < i->classes; k++)
 		at += sprintf(at, k ? "\n%s" : "%s", i->class_names[k]);
-	b->key[b->n_meta] = must(strdup("classes"));
-	b->value[b->n_meta++] = text;
+	bundle_text(b, "classes", text);
 }
 
 bool trainer_save_model(struct trainer *t, const char *path, char *why, size_t size)
@@ -372,22 +404,44 @@ static bool meta_int(const struct st_file *f, const char *key, int64_t *out)
 	return false;
 }
 
+/* The states of a copy as they lie in the file under `prefix`. */
+static bool load_copies(struct trainer *t, const struct st_file *f, const char *path, const char *prefix,
+                        struct copies *c, bool (*which)(const struct trainer *, const struct state *), char *why,
+                        size_t size)
+{
+	if (!copies_take(t, c, which)) {
+		snprintf(why, size, "the backend could not hand out its memory");
+		return false;
+	}
+	for (int i = 0; i < c->n; i++) {
+		const struct st_tensor *x = tensor_for(f, path, prefix, c->state[i], why, size);
+		if (!x)
+			return false;
+		memcpy(c->data[i], x->data, (size_t)x->bytes);
+	}
+	return true;
+}
+
 static bool load_best(struct trainer *t, const struct st_file *f, const char *path, char *why, size_t size)
 {
 	copies_finish(&t->best);
 	if (!st_find(f, t->net[0]->n_param ? trainer_text(t, "best/%s", t->net[0]->param[0]->name) : "best/"))
 		return true;
-	if (!copies_take(t, &t->best, is_kept_state)) {
-		snprintf(why, size, "the backend could not hand out its memory");
-		return false;
+	return load_copies(t, f, path, "best/", &t->best, is_kept_state, why, size);
+}
+
+static bool load_rewound(struct trainer *t, const struct st_file *f, const char *path, char *why, size_t size)
+{
+	bool good = true;
+
+	for (int i = 0; good && i < t->n_rewound; i++) {
+		struct rewound *b = &t->rewound[i];
+		const char *prefix = trainer_text(t, "rewind.%" PRId64 "/", b->epoch);
+		copies_finish(&b->copy);
+		b->taken = meta_int(f, trainer_text(t, "rewind.%" PRId64, b->epoch), &b->step);
+		good = !b->taken || load_copies(t, f, path, prefix, &b->copy, is_rewound, why, size);
 	}
-	for (int i = 0; i < t->best.n; i++) {
-		const struct st_tensor *x = tensor_for(f, path, "best/", t->best.state[i], why, size);
-		if (!x)
-			return false;
-		memcpy(t->best.data[i], x->data, (size_t)x->bytes);
-	}
-	return true;
+	return good;
 }
 
 static bool load_blocks(struct trainer *t, const struct st_file *f, const char *path, char *why, size_t size)
@@ -474,7 +528,8 @@ bool trainer_load(struct trainer *t, const char *path, char *why, size_t size)
 	if (!good)
 		snprintf(why, size, "%s: this is not a checkpoint of a run", path);
 	good = good && load_states(t, f, path, "", in_checkpoint, why, size) && load_best(t, f, path, why, size) &&
-	       load_blocks(t, f, path, why, size) && load_position(t, f, path, why, size);
+	       load_rewound(t, f, path, why, size) && load_blocks(t, f, path, why, size) &&
+	       load_position(t, f, path, why, size);
 	if (good && meta_int(f, "path_rows", &rows))
 		good = load_path(t, f, rows, path, why, size);
 	st_close(f);

@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * prune.c: a prune stage. Each parameter that the pruner's on= matches has a mask, a bool
- * state `<parameter>.mask` kept in checkpoints. The stage counts what is left, works out how
- * many entries or slices go (PyTorch's rounding: half to even, of what is left), and runs one
- * program: scores, the smallest of them, new masks, and zeros in the weights and in the
- * optimizer's states. What is gone counts as pruned already, so masks only ever shrink.
+ * prune.c: a prune stage, and a train stage that prunes as it goes. Each parameter that the
+ * pruner's on= matches has a mask, a bool state `<parameter>.mask` kept in checkpoints. A cut counts
+ * what is left, works out how many entries or slices go (PyTorch's rounding: half to even, of what
+ * is left), and runs one program: scores, the smallest of them, new masks, and zeros in the weights
+ * and in the optimizer's states. What is gone counts as pruned already, so masks only ever shrink.
+ *
+ * While training, cuts come at updates first, first + every ... last of the stage, and with x from
+ * 0 to 1 on the way there the share that is gone of what there was in the beginning is
+ *   linear         s_i + (s_f - s_i) x
+ *   cubic          s_f + (s_i - s_f) (1 - x)^3              (Zhu and Gupta 2017)
+ *   inverse_cubic  s_i + (s_f - s_i) (1 - (1 - x)^(1/3))
+ * s_i initial=, s_f the pruner's amount. one_shot is a single cut at `first`, repeated takes the
+ * pruner's amount of what is left every time.
+ *
+ * A pruner that asks for gradients (REIN_NEEDS_GRADIENT) gets those of the mean loss over some
+ * batches of the training split, drawn by lot and not augmented, as a training step would compute
+ * them but without what regularizers add.
  *
  * A stage that would leave nothing of a weight is an error: said while reading the config where
  * the amount alone tells, else when the new masks are known. Biases may go altogether.
@@ -43,25 +55,99 @@ static bool something_kept(struct trainer *t, const struct stage *s, const int32
 	return false;
 }
 
-bool prune_masks(struct trainer *t, struct stage *s)
+/* --- what is pruned ------------------------------------------------------------------------- */
+static struct state *declare_mask(struct trainer *t, struct stage *s, struct state *w)
 {
 	const struct rein_init ones = { sizeof ones, REIN_INIT_CONSTANT, 1, 0, REIN_NONE, 0 };
-	struct network *net = t->net[0];
 	const char *why = "";
 
-	s->pruned = zalloc((size_t)net->n_param + 1, sizeof *s->pruned);
-	s->units = zalloc((size_t)net->n_param + 1, sizeof *s->units);
+	w->mask = store_declare(t->store, trainer_text(t, "%s.mask", w->name), STATE_SLOT, REIN_BOOL_T, w->rank, w->dim,
+	                        &ones, &why);
+	if (!w->mask)
+		at_instance(t->diag, s->with, "mask of '%s': %s", w->name, why);
+	return w->mask;
+}
+
+/* The bias of the layer whose weight w is, if it has one entry per row of w. */
+static struct state *bias_of(struct trainer *t, const struct state *w)
+{
+	size_t n = strlen(w->name);
+
+	if (n < 7 || strcmp(w->name + n - 7, ".weight") != 0)
+		return NULL;
+	for (int i = 0; i < t->net[0]->n_param; i++) {
+		struct state *b = t->net[0]->param[i];
+		if (strncmp(b->name, w->name, n - 6) == 0 && strcmp(b->name + n - 6, "bias") == 0 && b->rank == 1 &&
+		    b->dim[0] == w->dim[0])
+			return b;
+	}
+	return NULL;
+}
+
+/* What the pruner says of tensor p: a score or a mask; REIN_NONE: not mine. */
+static rein_val ask(struct pass *p, const struct stage *s, const struct rein_tensor *tensor)
+{
+	const struct rein_pruner_vt *vt = &s->with->component->vt.pruner;
+
+	pass_enter(p, s->with, tensor->name);
+	rein_val v = vt->keep ? vt->keep(s->with->self, p->r, tensor) : vt->score(s->with->self, p->r, tensor);
+	pass_leave(p);
+	return v;
+}
+
+/* Of the parameters that on= matches those that the pruner does not leave alone. Recorded for
+ * nothing but the answers. */
+static bool choose(struct trainer *t, struct stage *s)
+{
+	struct network *net = t->net[0];
+	struct pass p;
+	int n = 0, errors = diag_errors(t->diag);
+
+	pass_begin(&p, t, PASS_EVENT, true, "prune: what");
+	pass_tensors(&p, net);
+	recorder_draw_keys(p.rec, REIN_NONE, p.step.step, p.step.epoch);
 	for (int i = 0; i < net->n_param; i++) {
-		struct state *w = net->param[i];
-		if (!pattern_match(s->with->common.on, w->name))
+		struct rein_tensor tensor = p.tensor[i];
+		if (!pattern_match(s->with->common.on, tensor.name))
 			continue;
-		w->mask = store_declare(t->store, trainer_text(t, "%s.mask", w->name), STATE_SLOT, REIN_BOOL_T, w->rank, w->dim,
-		                        &ones, &why);
-		if (!w->mask) {
-			at_instance(t->diag, s->with, "mask of '%s': %s", w->name, why);
+		tensor.g = tensor.w;
+		tensor.mask = rein_fill(p.r, REIN_BOOL_T, 1, net->param[i]->rank, net->param[i]->dim);
+		if (!REIN_IS_NONE(ask(&p, s, &tensor)))
+			s->pruned[n++] = net->param[i];
+	}
+	s->n_pruned = n;
+	pass_end(&p);
+	return diag_errors(t->diag) == errors;
+}
+
+bool prune_masks(struct trainer *t, struct stage *s)
+{
+	const struct rein_pruner_vt *vt = &s->with->component->vt.pruner;
+	struct network *net = t->net[0];
+	const char *known[64] = { NULL };
+	char all[512];
+
+	s->pruned = zalloc((size_t)net->n_param + 1, sizeof *s->pruned);
+	s->follow = zalloc((size_t)net->n_param + 1, sizeof *s->follow);
+	s->units = zalloc((size_t)net->n_param + 1, sizeof *s->units);
+	s->slope = zalloc((size_t)net->n_param + 1, sizeof *s->slope);
+	if (!choose(t, s))
+		return false;
+	if (s->n_pruned == 0) {
+		for (int i = 0; i < net->n_param && i < 63; i++)
+			known[i] = net->param[i]->name;
+		diag_list(all, sizeof all, known);
+		at_instance(t->diag, s->with, "on=%s: nothing there that '%s' prunes; there are: %s", s->with->common.on,
+		            s->with->component->c.name, all);
+		return false;
+	}
+	for (int i = 0; i < s->n_pruned; i++) {
+		s->follow[i] = vt->flags & REIN_PRUNE_BIAS ? bias_of(t, s->pruned[i]) : NULL;
+		for (int k = 0; k < s->n_pruned; k++)
+			if (s->pruned[k] == s->follow[i])
+				s->follow[i] = NULL;
+		if (!declare_mask(t, s, s->pruned[i]) || (s->follow[i] && !declare_mask(t, s, s->follow[i])))
 			return false;
-		}
-		s->pruned[s->n_pruned++] = w;
 	}
 	return true;
 }
@@ -88,12 +174,11 @@ static int64_t count_of(struct pass *p, rein_val v)
  * the score has with size 1. */
 static void cut_score(struct cut *c, int i, const struct rein_tensor *tensor)
 {
-	const struct rein_pruner_vt *vt = &c->s->with->component->vt.pruner;
 	struct rein_rec *r = c->p->r;
 	uint32_t axes = 0;
+	rein_val v = ask(c->p, c->s, tensor);
 
 	pass_enter(c->p, c->s->with, tensor->name);
-	rein_val v = vt->score(c->s->with->self, r, tensor);
 	if (rein_rank(r, v) >= 0 && rein_rank(r, v) != rein_rank(r, tensor->w))
 		rein_refuse(r, "a score has the rank of its weight");
 	for (int32_t a = 0; a < rein_rank(r, v); a++) {
@@ -131,18 +216,31 @@ static rein_val cut_mask(struct cut *c, int i, rein_val gone)
 	return rein_and(r, c->mask[i], keep);
 }
 
-static void cut_assign(struct cut *c, int i, rein_val mask)
+/* Zeros in w and its optimizer states where the new mask says so. */
+static void cut_apply(struct pass *p, struct state *w, rein_val mask)
 {
-	const int64_t one[1] = { 1 };
-	struct pass *p = c->p;
-	struct state *w = c->s->pruned[i];
 	int group = optimizer_of(p->t, w->name);
 
-	c->count[i] = rein_reshape(p->r, rein_sum(p->r, mask), 1, one);
 	recorder_assign(p->rec, w->mask, mask, REIN_NONE);
 	recorder_assign(p->rec, w, rein_where(p->r, mask, recorder_read(p->rec, w), rein_scalar(p->r, 0)), REIN_NONE);
 	if (group >= 0)
 		mask_slots(p, p->t->optimizer[group], w, mask);
+}
+
+/* mask: of tensor i, with its bias where that goes too: (O,..) -> (O) */
+static void cut_assign(struct cut *c, int i, rein_val mask)
+{
+	const int64_t one[1] = { 1 };
+	struct rein_rec *r = c->p->r;
+	struct state *bias = c->s->follow[i];
+
+	c->count[i] = rein_reshape(r, rein_sum(r, mask), 1, one);
+	cut_apply(c->p, c->s->pruned[i], mask);
+	if (!bias)
+		return;
+	uint32_t others = ((1u << c->s->pruned[i]->rank) - 1) & ~REIN_AXIS(0);
+	rein_val row = others ? rein_amax(r, mask, others, 0) : mask;
+	cut_apply(c->p, bias, rein_and(r, recorder_read(c->p->rec, bias->mask), row));
 }
 
 static rein_val entry_of(struct pass *p, rein_val v, int64_t i)
@@ -200,50 +298,140 @@ static struct program *prune_program(struct trainer *t, struct stage *s, bool co
 	for (int i = 0; i < s->n_pruned; i++) {
 		struct state *w = s->pruned[i];
 		c.mask[i] = recorder_read(p.rec, w->mask);
-		struct rein_tensor tensor = { sizeof tensor, 0, w->name, recorder_read(p.rec, w), REIN_NONE, c.mask[i] };
-		if (vt->score && !vt->keep) {
-			cut_score(&c, i, &tensor);
-			continue;
-		}
-		pass_enter(&p, s->with, w->name);
-		rein_val keep = vt->keep(s->with->self, p.r, &tensor);
-		pass_leave(&p);
-		cut_assign(&c, i, rein_and(p.r, c.mask[i], keep));
-	}
-	if (vt->score && !vt->keep) {
-		if (count)
-			cut_count(&c);
+		rein_val g = s->slope[i] ? recorder_read(p.rec, s->slope[i]) : REIN_NONE;
+		struct rein_tensor tensor = { sizeof tensor, 0, w->name, recorder_read(p.rec, w), g, c.mask[i] };
+		if (vt->keep)
+			cut_assign(&c, i, rein_and(p.r, c.mask[i], ask(&p, s, &tensor)));
 		else
-			cut_by_score(&c);
+			cut_score(&c, i, &tensor);
 	}
+	if (!vt->keep && count)
+		cut_count(&c);
+	else if (!vt->keep)
+		cut_by_score(&c);
 	if (!count)
 		recorder_output(p.rec, rein_concat(p.r, (uint32_t)s->n_pruned, c.count, 0));
 	return pass_end(&p);
 }
 
-/* How many of `total` units shall be gone after this, when `left` are left. */
-static int32_t to_cut(double amount, int64_t total, int64_t left)
+/* --- gradients ------------------------------------------------------------------------------- */
+/* One batch more: slope = slope + g / batches, from 0 with the first. */
+static void add_slopes(struct pass *p, const struct stage *s, rein_val loss, rein_val batch)
 {
+	struct rein_rec *r = p->r;
+	uint32_t n = p->step.n_tensor, m = 0;
+	rein_val *w = rein_vals(r, n + 1), *g = rein_vals(r, n + 1);
+	rein_val fresh = rein_eq(r, batch, rein_scalar_i(r, 0));
+
+	for (int i = 0; w && g && i < s->n_pruned; i++)
+		for (uint32_t k = 0; k < n; k++)
+			if (p->net->param[k] == s->pruned[i])
+				w[m++] = p->tensor[k].w;
+	if (m != (uint32_t)s->n_pruned)
+		return;
+	rein_grads(r, loss, REIN_NONE, m, w, g);
+	for (uint32_t i = 0; i < m; i++) {
+		rein_val old = rein_where(r, fresh, rein_scalar(r, 0), recorder_read(p->rec, s->slope[i]));
+		rein_val sum = rein_add(r, old, rein_scale(r, g[i], 1 / (double)s->batches));
+		recorder_assign(p->rec, s->slope[i], sum, REIN_NONE);
+	}
+}
+
+static struct program *gradient_program(struct trainer *t, struct stage *s)
+{
+	struct pass p;
+
+	pass_begin(&p, t, PASS_EVENT, false, "prune: gradient");
+	p.quiet = true;
+	pass_tensors(&p, p.net);
+	rein_val batch = recorder_read(p.rec, t->eval_entry), index = pass_index(&p, batch, t->batch, -1);
+	pass_batch(&p, portion_find(t, t->train->name), rein_take(p.r, recorder_read(p.rec, s->picked), index, 0));
+	rein_val z = pass_forward_once(&p, REIN_TRAIN | REIN_KEEP_STATE);
+	rein_val rows = loss_rows(&p, z, target_for_loss(&p, p.batch.y, z));
+	add_slopes(&p, s, rein_mean(p.r, rows), batch);
+	recorder_assign(p.rec, t->eval_entry, rein_add(p.r, batch, rein_scalar_i(p.r, 1)), REIN_NONE);
+	return pass_end(&p);
+}
+
+static bool gradient_prepare(struct trainer *t, struct stage *s)
+{
+	int64_t whole = t->train->n / t->batch, n;
+
+	s->batches = s->batches < whole ? s->batches : whole;
+	n = s->batches * t->batch;
+	s->picked = counter(t, trainer_text(t, "prune.%s.samples", s->name), REIN_I32_T, 1, &n, STATE_DATA);
+	for (int i = 0; i < s->n_pruned; i++) {
+		const struct state *w = s->pruned[i];
+		s->slope[i] = counter(t, trainer_text(t, "prune.%s.gradient.%s", s->name, w->name), REIN_REAL_T, w->rank,
+		                      w->dim, STATE_DATA);
+		if (!s->slope[i])
+			return false;
+	}
+	s->gradient = s->picked ? build(t, gradient_program(t, s)) : NULL;
+	return s->gradient;
+}
+
+/* Batches by lot, others for every cut. */
+static bool gradient_run(struct trainer *t, const struct stage *s)
+{
+	int32_t *order = zalloc((size_t)t->train->n, sizeof *order);
+
+	rng_permutation(rng_key(t->store->seed, trainer_text(t, "prune.%s", s->name)), (uint64_t)t->total_step, t->train->n,
+	                order);
+	bool good = store_set(t->store, s->picked, order) >= 0 && set_i32(t, t->eval_entry, 0);
+	free(order);
+	for (int64_t i = 0; good && i < s->batches; i++)
+		good = compiled_run(s->gradient, 1) >= 0;
+	return good;
+}
+
+/* --- how many ---------------------------------------------------------------------------------- */
+static bool grows(const struct stage *s)
+{
+	return stage_trains(s) && s->when.kind != PRUNE_ONE_SHOT && s->when.kind != PRUNE_REPEATED;
+}
+
+/* Share that is gone at x of the way from first to last; s_f: at the end. */
+static double share_at(const struct timetable *w, double s_f, double x)
+{
+	double s_i = w->initial < s_f ? w->initial : s_f;
+
+	if (w->kind == PRUNE_CUBIC)
+		return s_f + (s_i - s_f) * (1 - x) * (1 - x) * (1 - x);
+	if (w->kind == PRUNE_INVERSE_CUBIC)
+		return s_i + (s_f - s_i) * (1 - cbrt(1 - x));
+	return s_i + (s_f - s_i) * x;
+}
+
+/* How many of `total` units shall be gone after this, when `left` are left. */
+static int32_t to_cut(const struct stage *s, double x, int64_t total, int64_t left)
+{
+	double amount = s->with->component->vt.pruner.amount(s->with->self), gone = (double)(total - left);
+
+	if (grows(s)) {
+		double share = share_at(&s->when, amount < 1 ? amount : amount / (double)total, x);
+		double all = rint(share * (double)total);
+		return (int32_t)(all > (double)total ? (double)total : all > gone ? all : gone);
+	}
 	double cut = amount < 1 ? rint(amount * (double)left) : amount;
-	return (int32_t)(total - left) + (int32_t)(cut > (double)left ? (double)left : cut);
+	return (int32_t)gone + (int32_t)(cut > (double)left ? (double)left : cut);
 }
 
 /* k: how many units of each tensor shall be gone, or k[0] of all together. */
-static bool amounts(struct trainer *t, struct stage *s, const int32_t *left, int32_t *k)
+static bool amounts(struct trainer *t, const struct stage *s, double x, const int32_t *left, int32_t *k)
 {
 	const struct rein_pruner_vt *vt = &s->with->component->vt.pruner;
-	double amount = vt->amount(s->with->self);
 	int32_t *kept = zalloc((size_t)s->n_pruned, sizeof *kept);
 	int64_t total = 0, rest = 0;
 
 	for (int i = 0; i < s->n_pruned; i++) {
 		total += s->units[i];
 		rest += left[i];
-		k[i] = to_cut(amount, s->units[i], left[i]);
+		k[i] = to_cut(s, x, s->units[i], left[i]);
 		kept[i] = (int32_t)s->units[i] - k[i];
 	}
 	if (vt->global && vt->global(s->with->self)) {
-		k[0] = to_cut(amount, total, rest);
+		k[0] = to_cut(s, x, total, rest);
 		for (int i = 0; i < s->n_pruned; i++) /* which tensor loses what is seen later */
 			kept[i] = (int32_t)(total - k[0]);
 	}
@@ -266,7 +454,7 @@ static bool amount_possible(struct trainer *t, struct stage *s)
 	k = zalloc((size_t)s->n_pruned, sizeof *k);
 	for (int i = 0; i < s->n_pruned; i++)
 		left[i] = (int32_t)s->units[i];
-	bool good = amounts(t, s, left, k);
+	bool good = amounts(t, s, 1, left, k);
 	free(left);
 	free(k);
 	return good;
@@ -282,6 +470,8 @@ bool prune_prepare(struct trainer *t, struct stage *s)
 		            s->with->component->c.name);
 		return false;
 	}
+	if ((vt->flags & REIN_NEEDS_GRADIENT) && !gradient_prepare(t, s))
+		return false;
 	s->k = counter(t, trainer_text(t, "prune.%s", s->name), REIN_I32_T, 1, &n, STATE_DATA);
 	if (!vt->keep) {
 		s->rest = build(t, prune_program(t, s, true));
@@ -293,20 +483,20 @@ bool prune_prepare(struct trainer *t, struct stage *s)
 }
 
 /* --- running ----------------------------------------------------------------------------------- */
-static bool prune_amounts(struct trainer *t, struct stage *s)
+static bool prune_amounts(struct trainer *t, const struct stage *s, double x)
 {
 	int n = s->n_pruned;
 	int32_t *left = zalloc((size_t)n, sizeof *left), *k = zalloc((size_t)n, sizeof *k);
 	bool good = compiled_run(s->rest, 1) >= 0 && compiled_output(s->rest, 0, left, n * (int64_t)sizeof *left) >= 0;
 
-	good = good && amounts(t, s, left, k) && store_set(t->store, s->k, k) >= 0;
+	good = good && amounts(t, s, x, left, k) && store_set(t->store, s->k, k) >= 0;
 	free(left);
 	free(k);
 	return good;
 }
 
 /* The cut, and whether every weight has something left. */
-static bool prune_cut(struct trainer *t, struct stage *s)
+static bool prune_cut(struct trainer *t, const struct stage *s)
 {
 	int n = s->n_pruned;
 	int32_t *kept = zalloc((size_t)n, sizeof *kept), *size = zalloc((size_t)n, sizeof *size);
@@ -321,12 +511,14 @@ static bool prune_cut(struct trainer *t, struct stage *s)
 	return good;
 }
 
-static void prune_metrics(struct trainer *t, struct metrics *out)
+void prune_metrics(struct trainer *t, struct metrics *out)
 {
 	struct network *net = t->net[0];
 	int64_t total = 0, nonzero = 0;
 	char name[128];
 
+	metrics_set(out, "sparsity", 0); /* the totals come first */
+	metrics_set(out, "nonzero", 0);
 	for (int i = 0; i < net->n_param; i++) {
 		const struct state *w = net->param[i];
 		float *host = zalloc((size_t)w->count, sizeof *host);
@@ -340,17 +532,63 @@ static void prune_metrics(struct trainer *t, struct metrics *out)
 		total += w->count;
 		nonzero += n;
 	}
-	metrics_set(out, "nonzero", (double)nonzero);
 	metrics_set(out, "sparsity", total ? 1 - (double)nonzero / (double)total : 0);
+	metrics_set(out, "nonzero", (double)nonzero);
+}
+
+/* x: how far a schedule has come. */
+static bool prune_now(struct trainer *t, const struct stage *s, double x)
+{
+	return (!s->gradient || gradient_run(t, s)) && (!s->rest || prune_amounts(t, s, x)) && prune_cut(t, s);
 }
 
 bool prune_run(struct trainer *t, struct stage *s, struct metrics *out)
 {
-	if (s->rest && !prune_amounts(t, s))
-		return false;
-	if (!prune_cut(t, s))
+	if (!prune_now(t, s, 1))
 		return false;
 	prune_metrics(t, out);
 	t->stage_done = true;
+	return true;
+}
+
+/* --- while training -------------------------------------------------------------------------------- */
+static bool is_due(const struct timetable *w, int64_t step)
+{
+	return step >= w->first && step <= w->last && ((step - w->first) % w->every == 0 || step == w->last);
+}
+
+int64_t prune_next(const struct stage *s, int64_t step)
+{
+	const struct timetable *w = &s->when;
+
+	if (!s->with || step >= w->last)
+		return INT64_MAX;
+	if (step < w->first)
+		return w->first;
+	int64_t next = w->first + ((step - w->first) / w->every + 1) * w->every;
+	return next < w->last ? next : w->last;
+}
+
+/* What is best is sought anew after a cut: an earlier copy has weights that are gone, and it would
+ * stop training before the last cut has been trained on. */
+static void forget_best(struct trainer *t)
+{
+	copies_finish(&t->best);
+	for (int i = 0; i < t->n_regularizer; i++) {
+		const struct instance *in = t->regularizer[i];
+		if (in->mem && in->component->vt.regularizer.epoch_end)
+			memset(in->mem, 0, in->component->c.mem_size);
+	}
+}
+
+bool prune_due(struct trainer *t, const struct stage *s, int64_t step)
+{
+	const struct timetable *w = &s->when;
+
+	if (!s->with || !is_due(w, step))
+		return true;
+	if (!prune_now(t, s, w->last > w->first ? (double)(step - w->first) / (double)(w->last - w->first) : 1))
+		return false;
+	forget_best(t);
 	return true;
 }

@@ -107,7 +107,7 @@ bool scalars_upload(struct trainer *t, int64_t stage_epoch, int64_t epochs)
 		const struct scalar *s = &t->scalar[i];
 		for (int64_t e = 0; e < t->steps; e++)
 			*out++ = (float)(s->key ? scalar_value(t, s->who, s->key, s->now, first + e, stage_epoch, epochs)
-			                        : s->f(s->self, t->total_step + e));
+			                        : s->f(s->self, t->total_step - t->step_origin + e));
 	}
 	return store_set(t->store, t->table, t->table_host) >= 0;
 }

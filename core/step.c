@@ -95,7 +95,7 @@ static rein_val added_by(struct pass *p, int i)
 	return sum;
 }
 
-static rein_val loss_rows(struct pass *p, rein_val logits, rein_val target)
+rein_val loss_rows(struct pass *p, rein_val logits, rein_val target)
 {
 	const struct instance *loss = p->t->loss;
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * train.h: inside of the trainer, shared by network.c, pass.c, step.c, programs.c, scalars.c,
- * metrics.c, epoch.c, trainer.c, stages.c, prune.c, attacks.c and keep.c. A *pass* is the
+ * metrics.c, epoch.c, trainer.c, stages.c, prune.c, rewind.c, attacks.c and keep.c. A *pass* is the
  * recording of one program; a network knows how to record its layers into it.
- *
- * A new kind of stage: its row in the table of stages.c, and a function that runs it.
+ * What [stages] is made of stands in stages.h.
  */
 #ifndef CORE_TRAIN_H
 #define CORE_TRAIN_H
 
 #include "checkpoint.h"
+#include "stages.h"
 #include "trainer.h"
 
 /* What a key of type REF points to. Filled when all instances exist. */
@@ -55,37 +55,12 @@ struct meter {
 	struct state *count; /* I32; MEAN only */
 };
 
-/* What may happen in a stage. */
-struct stage {
-	const struct spec *spec; /* NULL: the default stages */
-	const char *name;
-	int type; /* index into the table of stages.c */
-	int64_t epochs, limit;
-	const char *split;
-	struct instance *with;           /* pruner or attack */
-	struct compiled *program, *rest; /* prune: the cut, and what counts first; attack: batches */
-	/* prune */
-	int n_pruned;
-	struct state **pruned; /* parameters with masks */
-	int64_t *units;        /* of each: entries or slices that are ranked */
-	struct state *k;       /* how many of each shall be gone */
-	/* attack */
-	int64_t samples, full;
-};
-
 /* A split's states and programs. */
 struct portion {
 	struct split *split;
 	struct state *x, *y;
 	int64_t batch, full, rest; /* evaluation: full batches of `batch`, then one of `rest` */
 	struct compiled *run_full, *run_rest;
-};
-
-/* Copies of states on the host: the best so far, statistics put aside. */
-struct copies {
-	int n;
-	struct state **state;
-	void **data;
 };
 
 struct trainer {
@@ -131,7 +106,7 @@ struct trainer {
 	float *table_host;
 	int32_t *order_host;
 
-	int n_stage;
+	int n_stage, cap_stage;
 	struct stage *stage;
 	/* position: what checkpoints hold */
 	int at_stage;        /* stage of the last piece of work, -1 at the start */
@@ -140,6 +115,7 @@ struct trainer {
 	int64_t stage_step;  /* optimizer updates before this stage */
 	int64_t total_step;  /* optimizer updates so far */
 	int64_t total_epoch; /* epochs so far, all stages */
+	int64_t step_origin; /* what rein_per_step() functions count from: rewind stages turn it back */
 	int64_t shuffles;    /* permutations drawn */
 	bool plain;          /* weights came from model.safetensors: evaluation uses them as they are */
 
@@ -147,6 +123,8 @@ struct trainer {
 	double seconds;  /* in steps since the last report ... */
 	int64_t samples; /* ... and how many samples those took */
 	struct copies best;
+	int n_rewound;
+	struct rewound *rewound;
 	int64_t n_path, cap_path; /* track: rows so far */
 	float **path;
 	struct instance **all; /* with the datasets: trainer_instances() */
@@ -274,6 +252,8 @@ rein_val step_objective(struct pass *, struct rein_step *, uint32_t flags);
 struct program *step_program(struct trainer *, int64_t rows, int64_t first, bool norms, bool dry);
 /* Masked entries of the optimizer's states for this tensor become zero. */
 void mask_slots(struct pass *, const struct instance *opt, const struct state *w, rein_val mask);
+/* The loss by itself, (N) or a scalar, of what the network said. */
+rein_val loss_rows(struct pass *, rein_val logits, rein_val target);
 /* Everything once, to learn of parameters, scalars and metrics. */
 bool look_at_everything(struct trainer *);
 /* The batch of step `entry` once more, naming what is not finite first. */
@@ -298,18 +278,6 @@ bool run_evaluate(struct trainer *, const char *split, struct metrics *);
 bool reset_evaluation(struct trainer *);
 bool run_refresh(struct trainer *); /* statistics averaged anew over the training split */
 
-/* --- stages.c, prune.c, attacks.c ------------------------------------------------------------------- */
-bool stages_read(struct trainer *);    /* the section, before anything is recorded */
-bool stages_prepare(struct trainer *); /* their programs */
-bool stages_masks(struct trainer *);   /* masks of prune stages, once parameters are known */
-void stages_finish(struct trainer *);
-void stages_print(struct trainer *, FILE *);
-bool prune_masks(struct trainer *, struct stage *); /* declares the masks it needs */
-bool prune_prepare(struct trainer *, struct stage *);
-bool prune_run(struct trainer *, struct stage *, struct metrics *);
-bool attack_prepare(struct trainer *, struct stage *);
-bool attack_run(struct trainer *, struct stage *, struct metrics *);
-
 /* --- measure.c ------------------------------------------------------------------------------------ */
 /* Sizes, multiply-adds and time of the network as it is; evaluate: loss and accuracy too. */
 bool measure_stage(struct trainer *, bool evaluate, struct metrics *);
@@ -321,6 +289,7 @@ void copies_finish(struct copies *);
 bool is_model_state(const struct trainer *, const struct state *);
 bool is_kept_state(const struct trainer *, const struct state *); /* parameters, buffers, slots */
 bool is_statistic(const struct trainer *, const struct state *);  /* layers' own, not parameters */
+bool is_rewound(const struct trainer *, const struct state *);    /* kept states but masks */
 bool path_append(struct trainer *);
 /* Parameters and buffers by name; views: those that evaluation saw, where the file has them. */
 bool load_weights(struct trainer *, const char *path, bool views, char *why, size_t size);

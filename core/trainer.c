@@ -461,6 +461,7 @@ void trainer_destroy(struct trainer *t)
 		compiled_destroy(t->portion[i].run_rest);
 	}
 	stages_finish(t);
+	rewind_finish(t);
 	copies_finish(&t->best);
 	for (int i = 0; t->path && i < t->net[0]->n_param; i++)
 		free(t->path[i]);

@@ -6,8 +6,11 @@ Each row of CASES becomes cases/prune_<name>.ini and cases/prune_<name>.safetens
     mask.<param>    1 where the weight stays, compared bit for bit
     count.<param>   how many stay, where the draw itself is another
     final.<param>   the parameters at the end
-data/prune.safetensors and data/prune_image.safetensors are the initial weights. Some of them
-lie exactly on the thresholds. The 2:4 pattern is held to torch.ao.pruning's sparsifier.
+data/prune.safetensors, data/prune_image.safetensors and data/prune_norm.safetensors are the initial
+weights. Some of them lie exactly on the thresholds. The 2:4 pattern is held to torch.ao.pruning's
+sparsifier. Scores with gradients reach torch as importance_scores. Network slimming is as in the
+paper's code and Torch-Pruning's BNScalePruner: reg sign(gamma) added to the gradients of the scales,
+scales ranked over all layers by |gamma|, the shift of a channel going with its scale.
 Run again after changing a case (needs torch and safetensors; after make_fixtures.py):
     python3 tests/golden/make_prune.py
 """
@@ -53,6 +56,22 @@ class Image(nn.Module):
 
     def forward(self, x):
         return self.fc(self.conv2(F.relu(self.bn(self.conv1(x.reshape(-1, 1, 2, 3))))).flatten(1))
+
+
+class Norm(nn.Module):
+    lines = ["fc1 = linear units=16", "bn1 = batchnorm", "act1 = relu", "fc2 = linear units=12", "bn2 = batchnorm",
+             "act2 = relu", "fc3 = linear units=3"]
+    files = "csv file=../data/class.csv header=no target=class"
+    weights = "prune_norm"
+    pull = 0.01
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(6, 16), nn.Linear(16, 12), nn.Linear(12, 3)
+        self.bn1, self.bn2 = nn.BatchNorm1d(16), nn.BatchNorm1d(12)
+
+    def forward(self, x):
+        return self.fc3(F.relu(self.bn2(self.fc2(F.relu(self.bn1(self.fc1(x)))))))
 
 
 def read(path):
@@ -114,10 +133,47 @@ def groups_of(m, zeros):
     return cut
 
 
+def slopes(net, names):
+    """|w dL/dw| with the loss over all rows."""
+    x, y = rows(type(net))
+    net.zero_grad()
+    F.cross_entropy(net(x), y).backward()
+    scores = []
+    for m, n in chosen(net, names):
+        w = dict(m.named_parameters()).get(n + "_orig", dict(m.named_parameters()).get(n))
+        scores.append((getattr(m, n) * w.grad).abs().detach())
+    net.zero_grad()
+    return scores
+
+
+def taylor(amount, together=False, dim=None):
+    def cut(net, names):
+        scores, what = slopes(net, names), chosen(net, names)
+        if together:
+            prune.global_unstructured(what, L1, importance_scores=dict(zip(what, scores)), amount=amount)
+            return
+        for (m, n), s in zip(what, scores):
+            if dim is None:
+                prune.l1_unstructured(m, n, amount=amount, importance_scores=s)
+            else:
+                prune.ln_structured(m, n, amount=amount, n=1, dim=dim, importance_scores=s)
+    return cut
+
+
+def slim(amount):
+    def cut(net, names):
+        layers = [net.bn1, net.bn2]
+        prune.global_unstructured([(m, "weight") for m in layers], L1, amount=amount)
+        for m in layers:
+            prune.custom_from_mask(m, "bias", m.weight_mask)
+    return cut
+
+
 D1, D2, D3 = "fc1.weight", "fc2.weight", "fc3.weight"
 DENSE, CONV = [D1, D2, D3], ["conv1.weight", "conv2.weight"]
 IMAGE = ["conv1.weight"] + [f"{l}.{k}" for l in ("bn", "conv2", "fc") for k in ("weight", "bias")]
 ALL = [f"fc{i}.{k}" for i in (1, 2, 3) for k in ("weight", "bias")]
+SCALES = ["bn1.weight", "bn1.bias", "bn2.weight", "bn2.bias"]
 ONCE, TWICE = ["cut"], ["cut", "train", "cut"]
 L1 = prune.L1Unstructured
 # name, network, spec, on=, parameters, what torch does, stages
@@ -144,16 +200,28 @@ CASES = [
      local(prune.ln_structured, amount=3, n=2, dim=1), ONCE),
     ("two_four", Dense, "two_four", "fc2.weight,fc3.weight", [D2, D3], groups_of(4, 2), TWICE),
     ("one_three", Dense, "two_four n=1 m=3", "fc1.weight,fc3.weight", [D1, D3], groups_of(3, 2), ONCE),
+    ("taylor", Dense, "taylor amount=0.3", "*.weight", DENSE, taylor(0.3), TWICE),
+    ("taylor_count", Dense, "taylor amount=2", "*", ALL, taylor(2), ONCE),
+    ("taylor_together", Dense, "taylor amount=0.4 global=yes", "*.weight", DENSE, taylor(0.4, together=True), TWICE),
+    ("taylor_rows", Dense, "taylor amount=0.25 structured=yes", "fc1.weight,fc2.weight", [D1, D2], taylor(0.25, dim=0), TWICE),
+    ("taylor_columns", Dense, "taylor amount=3 structured=yes dim=-1", "fc2.weight", [D2], taylor(3, dim=1), TWICE),
+    ("slimming", Norm, "slimming amount=0.3", "*", SCALES, slim(0.3), ["train", "cut", "train", "cut"]),
     ("two_four_image", Image, "two_four", "conv2.weight", CONV[1:], groups_of(4, 2), TWICE),
 ]
 
 
 def train(net, x, y):
+    net.train()
     opt = torch.optim.SGD(net.parameters(), lr=0.1)
     for i in range(0, len(x), BATCH):
         opt.zero_grad()
         F.cross_entropy(net(x[i:i + BATCH]), y[i:i + BATCH]).backward()
+        for m in net.modules():
+            if isinstance(m, nn.BatchNorm1d):
+                w = m.weight_orig if hasattr(m, "weight_orig") else m.weight
+                w.grad.add_(net.pull * torch.sign(m.weight.detach()))
         opt.step()
+    net.eval()
     net(x[:1])  # torch makes masked weights in the forward pass: without one the next cut sees those of before the step
 
 
@@ -180,6 +248,8 @@ def write_ini(name, kind, spec, on, stages):
     lines = ["; made by make_prune.py", "[run]", "config = 1", f"batch = {BATCH}", "shuffle = no",
              f"weights = ../data/{kind.weights}.safetensors", "", "[data]", "train = " + kind.files, "", "[network]"]
     lines += kind.lines + ["", "[loss]", "loss = cross_entropy", "", "[optimizer]", "opt = sgd lr=0.1", ""]
+    if hasattr(kind, "pull"):
+        lines += ["[regularizers]", f"pull = slimming lambda={kind.pull}", ""]
     lines += ["[pruners]", f"small = {spec} on={on}", "", "[stages]"]
     lines += [f"s{i} = {what[s]}" for i, s in enumerate(stages)]
     with open(f"{HERE}/cases/prune_{name}.ini", "w") as f:
@@ -187,7 +257,7 @@ def write_ini(name, kind, spec, on, stages):
 
 
 def main():
-    for kind in (Dense, Image):
+    for kind in (Dense, Image, Norm):
         save_file(make(kind).state_dict(), f"{HERE}/data/{kind.weights}.safetensors")
     for name, kind, spec, on, names, cut, stages in CASES:
         torch.manual_seed(5)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_pruners.c: the law of pruning under configs drawn by lot, what random draws, what is
- * refused. That the masks are PyTorch's is tested in tests/golden.
+ * test_pruners.c: the law of pruning under configs drawn by lot, schedules, rewinding and going on
+ * from a checkpoint, what random draws, what is refused. That the masks are PyTorch's is tested in
+ * tests/golden.
  */
 #include <criterion/criterion.h>
 #include <math.h>
@@ -59,7 +60,10 @@ static int draw_optimizer(char *text, size_t size)
 
 static int draw_pruner(char *text, size_t size)
 {
-	switch (lot(6)) {
+	switch (lot(8)) {
+	case 6: return snprintf(text, size, "taylor amount=%g global=yes on=*.weight", lot_real(0.05, 0.4));
+	case 7:
+		return snprintf(text, size, "taylor amount=%g structured=yes dim=%u on=fc*.weight", lot_real(0.1, 0.5), lot(2));
 	case 0: return snprintf(text, size, "threshold value=%g", lot_real(0.01, 0.1));
 	case 1: return snprintf(text, size, "magnitude amount=%g on=*.weight", lot_real(0.05, 0.7));
 	case 2: return snprintf(text, size, "magnitude amount=%g global=yes", lot_real(0.05, 0.4));
@@ -71,22 +75,48 @@ static int draw_pruner(char *text, size_t size)
 	}
 }
 
+/* A train stage that prunes with a: a schedule that suits it. */
+static int draw_schedule(char *text, size_t size, const char *pruner)
+{
+	static const char *const growing[] = { "linear", "cubic", "inverse_cubic" };
+	bool mask = !strncmp(pruner, "threshold", 9) || !strncmp(pruner, "two_four", 8);
+	uint32_t epochs = 2 + lot(2), begin = lot(epochs);
+
+	if (lot(3) == 0)
+		return snprintf(text, size, "train epochs=%u prune=a schedule=one_shot begin=%u", epochs, begin);
+	if (mask || lot(4) == 0)
+		return snprintf(text, size,
+		                "train epochs=%u prune=a schedule=repeated begin=%u end=%u unit=updates frequency=3", epochs,
+		                lot(3), 3 + lot(4));
+	if (lot(2))
+		return snprintf(text, size, "train epochs=%u prune=a schedule=%s initial=0.02 begin=%u end=%u batches=2",
+		                epochs, growing[lot(3)], begin, epochs);
+	return snprintf(text, size, "train epochs=%u prune=a schedule=%s unit=updates begin=1 end=%u frequency=2", epochs,
+	                growing[lot(3)], 2 + lot(5));
+}
+
 static void draw_config(char *text, size_t size)
 {
-	static const char *const extra[] = { "", "[regularizers]\npull = l2 lambda=0.01\n",
+	static const char *const extra[] = { "",
+		                                 "[regularizers]\npull = l2 lambda=0.01\n",
 		                                 "[regularizers]\nnoise = weight_noise variance=0.002\n",
 		                                 "[regularizers]\nclip = clip_norm max=0.5\nmean = ema decay=0.9\n",
-		                                 "[regularizers]\nsharp = sam rho=0.05\n" };
-	char optimizer[160], first[160], second[160];
+		                                 "[regularizers]\nsharp = sam rho=0.05\n",
+		                                 "[regularizers]\nstop = early_stopping monitor=train.loss patience=1 "
+		                                 "restore=best\n" };
+	char optimizer[160], first[160], second[160], grow[200];
 	draw_optimizer(optimizer, sizeof optimizer);
 	draw_pruner(first, sizeof first);
 	draw_pruner(second, sizeof second);
+	draw_schedule(grow, sizeof grow, first);
 	snprintf(text, size,
 	         "[run]\nconfig = 1\nseed = %u\nbatch = 16\n%s[optimizer]\no = %s\n%s"
 	         "[pruners]\na = %s\nb = %s\n"
-	         "[stages]\ns0 = train epochs=1\ns1 = prune with=a\ns2 = train epochs=2\n"
-	         "s3 = prune with=b\ns4 = train epochs=1\ns5 = prune with=a\ns6 = train epochs=1\n",
-	         1 + lot(1000), BLOBS MLP, optimizer, extra[lot(5)], first, second);
+	         "[stages]\ns0 = train epochs=%u\ns1 = prune with=a\ns2 = train epochs=2\n"
+	         "s3 = prune with=b\ns4 = %s\ns5 = %s\ns6 = %s\n%s",
+	         1 + lot(1000), BLOBS MLP, optimizer, extra[lot(6)], first, second, 1 + lot(2),
+	         lot(2) ? "train epochs=1" : "rewind epoch=0", lot(2) ? "prune with=a" : "rewind epoch=1",
+	         lot(2) ? "train epochs=1" : grow, lot(3) ? "" : "s7 = repeat from=s5 times=1\n");
 }
 
 struct seen {
@@ -173,6 +203,217 @@ Test(pruners, non_zeros_never_grow)
 	cr_expect(pieces > 60 * 6, "only %d pieces of work: most configs were refused", pieces);
 }
 
+/* --- schedules ---------------------------------------------------------------------------- */
+/* 216 weights in 3 tensors, 4 updates an epoch. */
+#define GROW(pruner, stage)                                                                       \
+	"[run]\nconfig = 1\nbatch = 16\n" BLOBS MLP SGD "[pruners]\nsmall = " pruner " on=*.weight\n" \
+	"[stages]\nfit = " stage "\nend = evaluate split=train\n"
+
+/* Non-zeros of all weights after each epoch; 23 biases stay. */
+static void counts_are(const char *text, int n, const int *expected)
+{
+	struct rig r;
+	struct metrics m = { 0 };
+	cr_assert(rig_open(&r, text, 1), "%s", r.why);
+	for (int i = 0; i < n; i++) {
+		cr_assert_eq(rig_next(&r, &m), REIN_OK, "%s", r.why);
+		cr_expect_eq(metrics_get(&m, "nonzero") - 23, expected[i], "epoch %d: %g, not %d, in\n%s", i + 1,
+		             metrics_get(&m, "nonzero") - 23, expected[i], text);
+	}
+	metrics_finish(&m);
+	rig_close(&r);
+}
+
+/* s_f + (s_i - s_f) (1 - x)^3 of 216 by hand, rounded half to even. */
+Test(pruners, schedules_follow_their_formulas)
+{
+	/* s_i 0, s_f .8: cuts before epochs 1 to 5, x = 0, 1/4 .. 1: shares 0, .4625, .7, .7875, .8 */
+	counts_are(GROW("magnitude amount=0.8 global=yes", "train epochs=5 prune=small"), 5,
+	           (const int[]){ 216, 216 - 100, 216 - 151, 216 - 170, 216 - 173 });
+	/* .05 + .75 x with x = 0, 1/2, 1 */
+	counts_are(GROW("magnitude amount=0.8 global=yes",
+	                "train epochs=4 prune=small schedule=linear initial=0.05 begin=1 end=3"),
+	           4, (const int[]){ 216, 216 - 11, 216 - 92, 216 - 173 });
+	/* .8 (1 - cbrt(1 - x)): 0, .16503, .8 */
+	counts_are(
+		GROW("magnitude amount=0.8 global=yes", "train epochs=3 prune=small schedule=inverse_cubic begin=0 end=2"), 3,
+		(const int[]){ 216, 216 - 36, 216 - 173 });
+	/* every second epoch and at the end, which here is after the last update */
+	counts_are(
+		GROW("magnitude amount=108 global=yes", "train epochs=5 prune=small schedule=linear begin=0 end=5 frequency=2"),
+		5, (const int[]){ 216, 216, 216 - 43, 216 - 43, 216 - 108 });
+	/* updates 2, 5, 8, 9: x = 0, 3/7, 6/7, 1 of .5; epochs end before updates 4, 8, 12 */
+	counts_are(GROW("magnitude amount=0.5 global=yes",
+	                "train epochs=3 prune=small schedule=linear unit=updates begin=2 end=9 frequency=3"),
+	           3, (const int[]){ 216, 216 - 46, 216 - 108 });
+	/* half of what is left, three times; and once */
+	counts_are(GROW("magnitude amount=0.5 global=yes", "train epochs=3 prune=small schedule=repeated end=2"), 3,
+	           (const int[]){ 108, 54, 27 });
+	counts_are(GROW("magnitude amount=0.5 global=yes", "train epochs=3 prune=small schedule=one_shot begin=1"), 3,
+	           (const int[]){ 216, 108, 108 });
+}
+
+/* --- rewinding ---------------------------------------------------------------------------- */
+#define TICKET(optimizer, stages)                                                                \
+	"[run]\nconfig = 1\nbatch = 16\nshuffle = no\n" BLOBS MLP "[optimizer]\no = " optimizer "\n" \
+	"[pruners]\nnone = magnitude amount=0 on=*.weight\nsmall = magnitude amount=0.4 on=*.weight\n[stages]\n" stages
+
+static float *whole(struct rig *r, const char *name, int64_t *n)
+{
+	struct state *s = store_find(trainer_store(r->t), name);
+	*n = s->count;
+	return rig_state(r, name);
+}
+
+/* With nothing masked, training again from epoch k is the first training again, bit for bit, in
+ * the moments of Adam and its bias corrections too. */
+Test(pruners, rewinding_is_as_if_the_later_epochs_had_not_been)
+{
+	static const char *const optimizers[] = { "adam lr=0.01", "sgd lr=0.1 momentum=0.9" };
+	for (int k = 0; k < 4; k++) {
+		struct rig r;
+		struct metrics m = { 0 };
+		char text[1024];
+		int64_t n;
+		snprintf(
+			text, sizeof text,
+			TICKET("%s",
+		           "fit = train epochs=3\ncut = prune with=none\nback = rewind epoch=%d\nagain = train epochs=%d\n"),
+			optimizers[k % 2], k / 2, 3 - k / 2);
+		cr_assert(rig_open(&r, text, 1), "%s", r.why);
+		for (int i = 0; i < 3; i++)
+			cr_assert_eq(rig_next(&r, &m), REIN_OK, "%s", r.why);
+		float *first = whole(&r, "fc1.weight", &n);
+		cr_assert(rig_run(&r, &m), "%s", r.why);
+		float *second = whole(&r, "fc1.weight", &n);
+		cr_expect_arr_eq(first, second, (size_t)n * sizeof *first, "rewind to epoch %d with %s", k / 2,
+		                 optimizers[k % 2]);
+		free(first);
+		free(second);
+		metrics_finish(&m);
+		rig_close(&r);
+	}
+}
+
+/* Survivors have the weights they had after epoch k, the others are zero, and train no more. */
+Test(pruners, tickets_have_the_weights_of_then_and_the_masks_of_now)
+{
+	for (int k = 0; k < 2; k++) {
+		struct rig r;
+		struct metrics m = { 0 };
+		char text[1024];
+		int64_t n, count;
+		snprintf(text, sizeof text,
+		         TICKET("adam lr=0.01", "fit = train epochs=3\ncut = prune with=small\nback = rewind epoch=%d\n"
+		                                "tune = train epochs=1\nmore = repeat from=cut times=2\n"),
+		         k);
+		cr_assert(rig_open(&r, text, 1), "%s", r.why);
+		if (k)
+			cr_assert_eq(rig_next(&r, &m), REIN_OK, "%s", r.why);
+		float *then = whole(&r, "fc2.weight", &n);
+		const char *type = NULL, *name;
+		int rewinds = 0;
+		while (rig_next(&r, &m) == REIN_OK) {
+			name = trainer_stage_name(r.t, trainer_stage(r.t), &type);
+			if (strcmp(type, "rewind") != 0)
+				continue;
+			uint8_t *mask = mask_of(&r, "fc2.weight", &count);
+			float *now = whole(&r, "fc2.weight", &n);
+			int wrong = 0, kept = 0;
+			for (int64_t i = 0; i < n; i++) {
+				wrong += now[i] != (mask[i] ? then[i] : 0);
+				kept += mask[i];
+			}
+			cr_expect(wrong == 0, "%s: %d weights are not those of epoch %d", name, wrong, k);
+			cr_expect_eq(kept, rewinds == 0 ? 58 : rewinds == 1 ? 35 : 21, "%s keeps %d of 96", name, kept);
+			rewinds++;
+			free(mask);
+			free(now);
+		}
+		cr_expect_eq(rewinds, 3);
+		cr_expect_str_eq(trainer_stage_name(r.t, trainer_stages(r.t) - 1, NULL), "tune.3");
+		free(then);
+		metrics_finish(&m);
+		rig_close(&r);
+	}
+}
+
+/* --- going on from a checkpoint ------------------------------------------------------------- */
+/* Saved after any piece of work and loaded into a new trainer, the rest is the same bits. */
+static void goes_on_the_same(const char *text)
+{
+	char path[] = "/tmp/pruners-XXXXXX", why[512];
+	struct metrics m = { 0 };
+	struct rig all;
+	int fd = mkstemp(path), pieces = 0;
+
+	cr_assert(fd >= 0);
+	close(fd);
+	cr_assert(rig_open(&all, text, 1), "%s", all.why);
+	while (rig_next(&all, &m) == REIN_OK)
+		pieces++;
+	for (int stop = 1; stop < pieces; stop++) {
+		struct rig a, b;
+		cr_assert(rig_open(&a, text, 1) && rig_open(&b, text, 1));
+		for (int i = 0; i < stop; i++)
+			cr_assert_eq(rig_next(&a, &m), REIN_OK, "%s", a.why);
+		cr_assert(trainer_save(a.t, path, why, sizeof why), "%s", why);
+		cr_assert(trainer_load(b.t, path, why, sizeof why), "%s", why);
+		cr_assert(rig_run(&b, &m), "%s", b.why);
+		cr_expect(rig_same(&all, &b), "stopped after piece %d of %d of\n%s", stop, pieces, text);
+		rig_close(&a);
+		rig_close(&b);
+	}
+	metrics_finish(&m);
+	rig_close(&all);
+	unlink(path);
+}
+
+Test(pruners, a_run_stopped_anywhere_goes_on_to_the_same_bits)
+{
+	goes_on_the_same(
+		"[run]\nconfig = 1\nbatch = 16\n" BLOBS MLP "[optimizer]\no = adam lr=0.01\n"
+		"[pruners]\nsmall = taylor amount=0.6 on=*.weight\n[regularizers]\nmean = ema decay=0.9\n"
+		"[stages]\nfit = train epochs=4 prune=small schedule=cubic unit=updates begin=2 end=13 frequency=3 "
+		"batches=2\nmore = train epochs=1\n");
+	goes_on_the_same(TICKET("adam lr=0.01", "fit = train epochs=2\ncut = prune with=small\nback = rewind epoch=1\n"
+	                                        "tune = train epochs=2\nmore = repeat from=cut times=1\n"));
+}
+
+/* --- slimming ------------------------------------------------------------------------------- */
+Test(pruners, slimming_takes_shifts_with_scales_and_nothing_else)
+{
+	struct rig r;
+	struct metrics m = { 0 };
+	int64_t n;
+	cr_assert(rig_open(&r,
+	                   "[run]\nconfig = 1\nbatch = 16\n" BLOBS
+	                   "[network]\nfc1 = linear units=12\nbn1 = batchnorm\nact = relu\nfc2 = linear units=8\nbn2 = "
+	                   "batchnorm\nout = linear units=3\n[loss]\nce = cross_entropy\n" SGD
+	                   "[pruners]\nslim = slimming amount=6\n[stages]\nfit = train epochs=2\ncut = prune with=slim\n"
+	                   "tune = train epochs=2\n",
+	                   1),
+	          "%s", r.why);
+	cr_assert(rig_run(&r, &m), "%s", r.why);
+	uint8_t *a = mask_of(&r, "bn1.weight", &n), *b = mask_of(&r, "bn1.bias", &n);
+	uint8_t *c = mask_of(&r, "bn2.weight", &n), *d = mask_of(&r, "bn2.bias", &n);
+	int gone = 0;
+	for (int i = 0; i < 12; i++)
+		gone += !a[i];
+	for (int i = 0; i < 8; i++)
+		gone += !c[i];
+	cr_expect_eq(gone, 6);
+	cr_expect_arr_eq(a, b, 12);
+	cr_expect_arr_eq(c, d, 8);
+	cr_expect_null(mask_of(&r, "fc1.weight", &n));
+	float *shift = rig_state(&r, "bn1.bias");
+	for (int i = 0; i < 12; i++)
+		cr_expect((shift[i] == 0) == !a[i], "shift %d is %g where the mask says %d", i, (double)shift[i], a[i]);
+	free(a), free(b), free(c), free(d), free(shift);
+	metrics_finish(&m);
+	rig_close(&r);
+}
+
 /* --- random ------------------------------------------------------------------------------- */
 #define RANDOM(seed, amount)                                                                                       \
 	"[run]\nconfig = 1\nseed = " seed "\n" BLOBS MLP SGD "[pruners]\nlot = random amount=" amount " on=*.weight\n" \
@@ -249,6 +490,12 @@ Test(pruners, what_cannot_be_is_refused_before_anything_runs)
 		{ "two_four on=*.weight m=5", "'fc1.weight' has 8 inputs, which m=5 does not divide" },
 		{ "two_four", "'fc1.bias' has no inputs to group along" },
 		{ "two_four n=5", "n=5 is more than m=4" },
+		{ "slimming on=fc*",
+		  "on=fc*: nothing there that 'slimming' prunes; there are: fc1.weight, fc1.bias, fc2.weight" },
+		{ "taylor on=conv*", "on=conv* matches no parameter; there are: fc1.weight, fc1.bias, fc2.weight" },
+		{ "taylor amount=0.99 on=*.weight", "would remove the whole of 'out.weight'" },
+		{ "taylor amount=1 structured=yes", "'fc1.bias' has no slices" },
+		{ "taylor amount=12 structured=yes on=fc1.weight", "would remove the whole of 'fc1.weight'" },
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct rig r;
@@ -258,6 +505,46 @@ Test(pruners, what_cannot_be_is_refused_before_anything_runs)
 		cr_expect_not(rig_open(&r, text, 1), "%s", cases[i].spec);
 		cr_expect(strstr(r.why, cases[i].expected), "%s: %s", cases[i].spec, r.why);
 		cr_expect_null(strstr(r.why, "operand is missing"), "%s: one error is enough: %s", cases[i].spec, r.why);
+		rig_close(&r);
+	}
+}
+
+Test(pruners, stages_that_cannot_be_are_refused)
+{
+	static const struct {
+		const char *stage, *expected;
+	} cases[] = {
+		{ "fit = train prune=big", "there is no 'big' in [pruners]; there are: small, edge, all" },
+		{ "fit = train schedule=cubic", "schedule= is about pruning: prune=NAME, an entry of [pruners], is missing" },
+		{ "fit = train prune=small schedule=cubik", "did you mean 'cubic'?" },
+		{ "fit = train prune=small schedule=sigmoid", "it takes: one_shot, linear, cubic, inverse_cubic, repeated" },
+		{ "fit = train prune=small unit=steps", "it takes: epochs, updates" },
+		{ "fit = train prune=small initial=1.5", "initial=1.5 is no share from 0 to below 1" },
+		{ "fit = train prune=small frequency=0", "frequency=0 is not a whole number of at least 1" },
+		{ "fit = train epochs=3 prune=small begin=2 end=1", "from update 8 to 4 of 12" },
+		{ "fit = train epochs=3 prune=small end=4", "to 16 of 12 (3 epochs of 4 updates)" },
+		{ "fit = train prune=small schedule=one_shot end=1", "one_shot prunes once" },
+		{ "fit = train prune=small schedule=repeated initial=0.1", "initial= is for schedules that grow" },
+		{ "fit = train epochs=3 prune=edge schedule=cubic",
+		  "no amount that could grow; schedule= is one_shot or repeated" },
+		{ "fit = train epochs=3 prune=all", "stage 'fit' would remove the whole of 'out.weight'" },
+		{ "back = rewind", "the stages above it train for 0 epochs" },
+		{ "fit = train epochs=2\nback = rewind epoch=2", "the stages above it train for 2 epochs" },
+		{ "more = repeat from=fit times=2", "from=fit names no stage above it" },
+		{ "fit = train\nmore = repeat from=fit", "times=N is missing" },
+		{ "fit = train\nmore = repeat times=2", "from=STAGE is missing" },
+		{ "fit = train\nmore = repeat from=fit times=20000", "more than 10000 stages" },
+		{ "fit = train\nmore = repeat from=fit times=1\nfit.2 = train", "a repeat stage has made one of that name" },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct rig r;
+		char text[1024];
+		snprintf(text, sizeof text,
+		         "[run]\nconfig = 1\nbatch = 16\n%s[pruners]\nsmall = magnitude on=*.weight\nedge = threshold\n"
+		         "all = magnitude amount=0.99 on=out.weight\n[stages]\n%s\n",
+		         BLOBS MLP SGD, cases[i].stage);
+		cr_expect_not(rig_open(&r, text, 1), "%s", cases[i].stage);
+		cr_expect(strstr(r.why, cases[i].expected), "%s: %s", cases[i].stage, r.why);
 		rig_close(&r);
 	}
 }
