@@ -137,8 +137,8 @@ bool prune_masks(struct trainer *t, struct stage *s)
 		for (int i = 0; i < net->n_param && i < 63; i++)
 			known[i] = net->param[i]->name;
 		diag_list(all, sizeof all, known);
-		at_instance(t->diag, s->with, "on=%s: nothing there that '%s' prunes; there are: %s", s->with->common.on,
-		            s->with->component->c.name, all);
+		at_key(t->diag, s->with, "on", "on=%s: nothing there that '%s' prunes; there are: %s", s->with->common.on,
+		       s->with->component->c.name, all);
 		return false;
 	}
 	for (int i = 0; i < s->n_pruned; i++) {
