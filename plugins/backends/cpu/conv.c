@@ -14,7 +14,7 @@
  */
 #include <string.h>
 
-#include "conv.h"
+#include "conv_part.h"
 
 #ifndef HAVE_AVX2
 #define conv_avx2 conv_plain
@@ -33,11 +33,6 @@ const struct conv_isa *conv_isa(int isa)
 {
 	return isa == ISA_AVX512 ? &conv_avx512 : isa == ISA_AVX2 ? &conv_avx2 : &conv_plain;
 }
-
-static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t round_up(int64_t a, int64_t b) { return div_up(a, b) * b; }
-static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
 bool conv_of(const struct rein_program *p, const struct rein_prog_instr *i, struct conv *v)
 {
@@ -59,80 +54,6 @@ bool conv_of(const struct rein_program *p, const struct rein_prog_instr *i, stru
 	v->result_cols = dw ? out->count : out->dim[2] * out->dim[3];
 	/* offsets are 32 bits */
 	return x->count < (int64_t)1 << 30 && y->count < (int64_t)1 << 30 && v->sh < 64 && v->sw < 64;
-}
-
-/* --- along one axis ----------------------------------------------------------------------------- */
-/* Part r of dx: places first + t stride, t < n, of the axis; tap i reads row t + shift(i) of g, for
- * the taps with (i d - r) divisible by the stride. FORWARD has one part, r = 0. */
-struct axis {
-	int64_t in, out, k, s, p, d;
-};
-static struct axis rows_of(const struct conv *v) { return (struct axis){ v->H, v->Ho, v->kh, v->sh, v->ph, v->dh }; }
-static struct axis cols_of(const struct conv *v) { return (struct axis){ v->W, v->Wo, v->kw, v->sw, v->pw, v->dw }; }
-
-static int64_t part_first(const struct axis *a, int64_t r) { return r >= a->p ? 0 : div_up(a->p - r, a->s); }
-static int64_t part_count(const struct axis *a, int64_t r)
-{
-	int64_t last = a->in - 1 + a->p - r;
-	return last < 0 ? 0 : max(last / a->s - part_first(a, r) + 1, 0);
-}
-static bool part_has(const struct axis *a, int64_t r, int64_t i) { return (i * a->d - r) % a->s == 0; }
-static int64_t part_shift(const struct axis *a, int64_t r, int64_t i)
-{
-	return part_first(a, r) + (r - i * a->d) / a->s;
-}
-
-/* Padding before g, and its length with padding on both sides, for all parts of dx. */
-static void dx_source(const struct axis *a, int64_t *before, int64_t *length)
-{
-	int64_t low = 0, high = a->out, longest = 1;
-	for (int64_t r = 0; r < a->s; r++)
-		for (int64_t i = 0; i < a->k; i++)
-			if (part_count(a, r) && part_has(a, r, i)) {
-				low = min(low, part_shift(a, r, i));
-				high = max(high, part_shift(a, r, i) + part_count(a, r));
-				longest = max(longest, part_count(a, r));
-			}
-	*before = -low;
-	*length = max(high - low, longest);
-}
-
-static void forward_source(const struct axis *a, int64_t *slots, int64_t *length)
-{
-	int64_t reach = (a->k - 1) * a->d;
-	*slots = min(a->s, reach + 1);
-	*length = a->out + reach / a->s;
-}
-
-/* One part: its grid in the result and where its terms' offsets and weights are. */
-struct part {
-	int64_t r, c, th, tw, y0, x0;
-	int64_t taps, table; /* taps of a channel, first entry in the table of offsets */
-};
-
-static int64_t parts_of(const struct conv *v) { return v->pass == CONV_DX ? v->sh * v->sw : 1; }
-
-static int64_t taps_of(const struct axis *a, int64_t r)
-{
-	int64_t n = 0;
-	for (int64_t i = 0; i < a->k; i++)
-		n += part_has(a, r, i);
-	return n;
-}
-
-/* Parts in order; *at runs through the table. */
-static struct part part_at(const struct conv *v, int64_t index, int64_t *at)
-{
-	if (v->pass != CONV_DX)
-		return (struct part){ .th = v->Ho, .tw = v->Wo, .taps = v->kh * v->kw };
-	struct axis h = rows_of(v), w = cols_of(v);
-	struct part p = { .r = index / v->sw, .c = index % v->sw, .table = *at };
-	p.th = part_count(&h, p.r), p.tw = part_count(&w, p.c);
-	p.y0 = part_first(&h, p.r) * v->sh + p.r - v->ph;
-	p.x0 = part_first(&w, p.c) * v->sw + p.c - v->pw;
-	p.taps = taps_of(&h, p.r) * taps_of(&w, p.c);
-	*at += p.taps * v->Og;
-	return p;
 }
 
 /* --- plan --------------------------------------------------------------------------------------- */
@@ -174,6 +95,10 @@ int64_t conv_plan(struct conv *v, int isa, int threads)
 	v->m = v->pass == CONV_DX ? v->Cg : v->Og;
 	v->k = (v->pass == CONV_DX ? v->Og : v->Cg) * v->kh * v->kw;
 	v->table = round_up(v->k, 16);
+	v->piece = DW_PIECE;
+	v->way = v->way == CONV_ANY ? box_way(v) : v->way;
+	if (v->way != CONV_TAPS)
+		return box_plan(v, threads);
 	if (v->pass == CONV_DW)
 		return plan_dw(v, threads);
 	v->blocks = div_up(v->m, v->isa->mr);
@@ -196,15 +121,6 @@ int64_t conv_plan(struct conv *v, int isa, int threads)
 }
 
 /* --- run ---------------------------------------------------------------------------------------- */
-struct job {
-	const struct conv *v;
-	const float *a, *b;
-	float *c, *packed, *own;
-	int32_t *table;
-	gemm_done *done;
-	void *ctx;
-};
-
 /* Along one axis: places from..to of slot p are inside, the first at *at. */
 static void within(int64_t length, int64_t in, int64_t step, int64_t shift, int64_t *from, int64_t *to, int64_t *at)
 {
@@ -282,7 +198,7 @@ static void pack_block(const struct conv *v, const struct part *p, const float *
 
 static void pack_task(void *arg, int i)
 {
-	const struct job *j = arg;
+	const struct conv_job *j = arg;
 	const struct conv *v = j->v;
 	int64_t at = 0, parts = parts_of(v), channels = v->pass == CONV_DX ? v->Og : v->Cg;
 	for (int64_t n = 0; n < parts; n++) {
@@ -302,7 +218,7 @@ static void place(const struct conv *v, const struct part *p, int64_t rows, cons
 		              sw);
 }
 
-static void run_part(const struct job *j, const struct part *p, const float *source, int64_t g, int64_t block,
+static void run_part(const struct conv_job *j, const struct part *p, const float *source, int64_t g, int64_t block,
                      float *tile, float *out)
 {
 	const struct conv *v = j->v;
@@ -323,7 +239,7 @@ static void run_part(const struct job *j, const struct part *p, const float *sou
 /* One image of FORWARD or DX. */
 static void run_image(void *arg, int image)
 {
-	const struct job *j = arg;
+	const struct conv_job *j = arg;
 	const struct conv *v = j->v;
 	float *source = j->own + pool_self() * v->own;
 	float *tile = source + v->src.planes * source_plane(&v->src) + SOURCE_SLACK, *block = tile + v->rows * v->ldc;
@@ -351,7 +267,7 @@ static void spread(const struct conv *v, const float *g, float *out)
 		v->isa->rows(v->Ho, v->Wo, g + o * v->Ho * v->Wo, v->Wo, 1, out + o * v->ldc, v->src.W);
 }
 
-static void dw_images(const struct job *j, int64_t n, const float *source, const float *g, float *out, int add)
+static void dw_images(const struct conv_job *j, int64_t n, const float *source, const float *g, float *out, int add)
 {
 	const struct conv *v = j->v;
 	int64_t step_a = v->O * v->ldc, plane = source_plane(&v->src), step_b = v->C * plane;
@@ -366,7 +282,7 @@ static void dw_images(const struct job *j, int64_t n, const float *source, const
 
 static void dw_task(void *arg, int task)
 {
-	const struct job *j = arg;
+	const struct conv_job *j = arg;
 	const struct conv *v = j->v;
 	int64_t from = v->N * task / v->tasks, to = v->N * (task + 1) / v->tasks;
 	int64_t one = v->C * source_plane(&v->src);
@@ -382,9 +298,9 @@ static void dw_task(void *arg, int task)
 	}
 }
 
-static void dw_finish(void *arg, int piece)
+void conv_dw_finish(void *arg, int piece)
 {
-	const struct job *j = arg;
+	const struct conv_job *j = arg;
 	const struct conv *v = j->v;
 	double sum[DW_PIECE];
 	int64_t count = v->O * v->k, at = (int64_t)piece * DW_PIECE, n = min(DW_PIECE, count - at);
@@ -406,13 +322,17 @@ void conv_run(const struct conv *v, struct pool *pool, const float *a, const flo
               gemm_done *done, void *ctx)
 {
 	float *work = workspace;
-	struct job j = { v, a, b, c, work + v->table, work + v->table + v->packed, workspace, done, ctx };
+	struct conv_job j = { v, a, b, c, work + v->table, work + v->table + v->packed, workspace, done, ctx };
 	if ((double)v->N * (double)v->O * (double)(v->Ho * v->Wo) * (double)(v->Cg * v->kh * v->kw) < PARALLEL_WORK)
 		pool = NULL;
+	if (v->way != CONV_TAPS) {
+		box_run(&j, pool);
+		return;
+	}
 	fill_table(v, j.table);
 	if (v->pass == CONV_DW) {
 		pool_run(pool, (int)v->tasks, dw_task, &j);
-		pool_run(pool, (int)v->pieces, dw_finish, &j);
+		pool_run(pool, (int)v->pieces, conv_dw_finish, &j);
 		return;
 	}
 	pool_run(pool, (int)(v->G * v->blocks), pack_task, &j);

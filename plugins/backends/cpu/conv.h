@@ -53,9 +53,14 @@ void source_fill(const struct source *s, const struct conv_isa *, const float *x
 #define CONV_FORWARD 0
 #define CONV_DX      1
 #define CONV_DW      2
+/* Ways, see conv.c and conv_box.c; ANY: whichever is fastest. DW has no WIDE. */
+#define CONV_ANY   0
+#define CONV_TAPS  1
+#define CONV_WIDE  2
+#define CONV_LANES 3
 /* y (N,O,Ho,Wo) of x (N,C,H,W) and w (O,C/G,kh,kw), or dx of g and w, or dw of x and g */
 struct conv {
-	int pass, keep; /* keep: the result has memory; else only done() sees it */
+	int pass, way, keep; /* keep: the result has memory; else only done() sees it */
 	int64_t N, C, H, W, O, kh, kw, Ho, Wo, G, Cg, Og;
 	int64_t sh, sw, ph, pw, dh, dw;
 	/* by conv_plan */
@@ -65,11 +70,14 @@ struct conv {
 	int64_t plane, ldc;         /* result elements of a plane; of a row while it is computed */
 	int64_t tasks, images;      /* DW: partial results, images at a time */
 	int64_t table, packed, own; /* floats: offsets, packed weights or partial results, of a thread */
-	int64_t result_rows, result_cols, pieces;
+	int64_t result_rows, result_cols, pieces, piece; /* piece: elements of dw finished at a time */
+	const struct box_isa *box;
+	int64_t width, chunks; /* WIDE: padded channels of a group, runs over its terms */
 };
 /* The convolution of an instruction, or false. */
 bool conv_of(const struct rein_program *, const struct rein_prog_instr *, struct conv *);
-/* Fixes everything by shape (`threads` only sizes the workspace); returns workspace bytes. */
+/* Fixes everything by shape (`threads` only sizes the workspace); returns workspace bytes. Way
+ * ANY becomes one of the others. */
 int64_t conv_plan(struct conv *, int isa, int threads);
 /* done: as in gemm.h, with matrix n of a batch being image n as (channels, places), or dw one row. */
 void conv_run(const struct conv *, struct pool *, const float *a, const float *b, float *c, void *workspace,

@@ -39,6 +39,28 @@ static inline void sum4(float *out, vec a, vec b, vec c, vec d)
 	_mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
 #undef HALF_
 }
+/* Rows become columns. */
+static inline void transpose(vec v[16])
+{
+	__m512 a[16], b[16];
+#define UNPACK_(i) a[i] = _mm512_unpacklo_ps(v[i], v[(i) + 1]), a[(i) + 1] = _mm512_unpackhi_ps(v[i], v[(i) + 1])
+	UNPACK_(0), UNPACK_(2), UNPACK_(4), UNPACK_(6), UNPACK_(8), UNPACK_(10), UNPACK_(12), UNPACK_(14);
+#undef UNPACK_
+#define PAIR_(lo, i, j) _mm512_castpd_ps(_mm512_unpack##lo##_pd(_mm512_castps_pd(a[i]), _mm512_castps_pd(a[j])))
+#define FOUR_(i)                                                                                                \
+	b[i] = PAIR_(lo, i, (i) + 2), b[(i) + 1] = PAIR_(hi, i, (i) + 2), b[(i) + 2] = PAIR_(lo, (i) + 1, (i) + 3), \
+	b[(i) + 3] = PAIR_(hi, (i) + 1, (i) + 3)
+	FOUR_(0), FOUR_(4), FOUR_(8), FOUR_(12); /* b[4 g + c], quarter q: rows 4 g.. of column 4 q + c */
+#undef FOUR_
+#undef PAIR_
+	for (int c = 0; c < 4; c++) {
+		__m512 lo = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x44), hi = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xEE);
+		__m512 lo2 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x44);
+		__m512 hi2 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xEE);
+		v[c] = _mm512_shuffle_f32x4(lo, lo2, 0x88), v[4 + c] = _mm512_shuffle_f32x4(lo, lo2, 0xDD);
+		v[8 + c] = _mm512_shuffle_f32x4(hi, hi2, 0x88), v[12 + c] = _mm512_shuffle_f32x4(hi, hi2, 0xDD);
+	}
+}
 #elif defined(__AVX2__)
 #include <immintrin.h>
 #define ISA(x)          x##_avx2
@@ -66,6 +88,20 @@ static inline void sum4(float *out, vec a, vec b, vec c, vec d)
 {
 	__m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
 	_mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
+}
+static inline void transpose(vec v[8])
+{
+	__m256 a[8], b[8];
+	for (int i = 0; i < 8; i += 2)
+		a[i] = _mm256_unpacklo_ps(v[i], v[i + 1]), a[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
+	for (int i = 0; i < 8; i += 4) { /* b[i + c], half h: rows i.. of column 4 h + c */
+		b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44), b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xEE);
+		b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44), b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xEE);
+	}
+	for (int c = 0; c < 4; c++) {
+		v[c] = _mm256_permute2f128_ps(b[c], b[4 + c], 0x20);
+		v[4 + c] = _mm256_permute2f128_ps(b[c], b[4 + c], 0x31);
+	}
 }
 #else
 #define ISA(x)          x##_plain
@@ -98,6 +134,15 @@ static inline vec keep_(vec v, int64_t n)
 	return v;
 }
 static inline mask tail_mask(int64_t n) { return n; }
+static inline void transpose(vec v[4])
+{
+	for (int i = 0; i < 4; i++)
+		for (int j = 0; j < i; j++) {
+			float x = v[i][j];
+			v[i][j] = v[j][i];
+			v[j][i] = x;
+		}
+}
 static inline void sum4(float *out, vec a, vec b, vec c, vec d)
 {
 	out[0] = (a[0] + a[1]) + (a[2] + a[3]);
