@@ -42,6 +42,7 @@ static const char *takes(const struct rein_key *k, char *buf, size_t size, const
 	case REIN_KEY_STRING: snprintf(buf, size, k->flags & REIN_KEY_METRIC ? "a metric" : "text"); break;
 	case REIN_KEY_PATH: snprintf(buf, size, "a file"); break;
 	case REIN_KEY_REF: snprintf(buf, size, "a name in [%s]", kind_section(kind_by_name(k->choices[0]))); break;
+	case REIN_KEY_REFS: snprintf(buf, size, "names in [%s]", kind_section(kind_by_name(k->choices[0]))); break;
 	case REIN_KEY_ENUM:
 		for (int i = 0; k->choices[i] && used < size; i++)
 			used += (size_t)snprintf(buf + used, size - used, "%s%s", i ? bar : "", k->choices[i]);

@@ -69,7 +69,9 @@ uint32_t kind_of_section(const char *section); /* 0: none */
 /* Keys that the core itself reads on every spec of a kind (`on=`, `input=`, `for=`, ...),
  * as a table ending in REIN_KEYS_END whose offsets are into struct common. */
 struct common {
-	const char *on;          /* optimizer, regularizer, pruner: patterns, comma-separated; "*" */
+	const char *on;          /* optimizer, regularizer, pruner: patterns, comma-separated; "*".
+	                          * augmentation: splits; "": training, of transforms all */
+	double p;                /* augmentation: share of samples it changes; < 0: its own default */
 	const char *input;       /* layer: names of inputs, "" for the line above */
 	int32_t freeze;          /* layer: parameters do not train */
 	const char *target;      /* schedule: `for=` */

@@ -59,6 +59,14 @@ static const struct rein_key dataset_keys[] = {
 	REIN_KEYS_END,
 };
 
+static const struct rein_key augmentation_keys[] = {
+	REIN_REAL(struct common, p, "-1", -1, 1, 0,
+	          "share of samples it changes, drawn for each alone; -1: its own default, 1 where it says none"),
+	REIN_STRING(struct common, on, "",
+	            "splits it works on: patterns with *; empty: train in [augmentations], all in [transforms]"),
+	REIN_KEYS_END,
+};
+
 const struct rein_key *common_keys(uint32_t kind)
 {
 	static const struct rein_key none[] = { REIN_KEYS_END };
@@ -66,6 +74,7 @@ const struct rein_key *common_keys(uint32_t kind)
 	case REIN_LAYER: return layer_keys;
 	case REIN_DATASET: return dataset_keys;
 	case REIN_SCHEDULE: return schedule_keys;
+	case REIN_AUGMENTATION: return augmentation_keys;
 	case REIN_OPTIMIZER:
 	case REIN_REGULARIZER:
 	case REIN_PRUNER: return on_keys;
@@ -316,6 +325,36 @@ static void unknown_ref(struct filling *f, const struct arg *a, const char *text
 	diag_error(f->d, &at, "no %s '%s' in [%s]", kind_name(kind), text, section);
 }
 
+static const struct rein_ref *refer(struct filling *f, const struct rein_key *row, const struct arg *a,
+                                    const char *text)
+{
+	uint32_t kind = kind_by_name(row->choices[0]);
+	const struct rein_ref *ref = f->resolve ? f->resolve(f->resolve_ctx, kind, text) : NULL;
+	if (!ref)
+		unknown_ref(f, a, text, kind);
+	return ref;
+}
+
+/* "a,b": each name of the list. */
+static bool refer_all(struct filling *f, const struct rein_key *row, const struct arg *a, const char *text,
+                      struct rein_refs *out)
+{
+	int64_t n = *text ? 1 : 0;
+	const struct rein_ref **v;
+	bool good = true;
+	for (const char *c = text; *c; c++)
+		n += *c == ',';
+	v = pool_alloc(f->pool, (size_t)(n + 1) * sizeof *v);
+	for (int64_t i = 0; i < n; i++) {
+		size_t len = strcspn(text, ",");
+		v[i] = refer(f, row, a, pool_copy(f->pool, text, len));
+		good &= v[i] != NULL;
+		text += len + 1;
+	}
+	*out = (struct rein_refs){ n, v };
+	return good;
+}
+
 /* One value into its field. False after an error; *shown is the text for resolved.ini. */
 static bool put(struct filling *f, const struct rein_key *row, char *base, const struct arg *a, const char *text,
                 const char **shown)
@@ -330,15 +369,10 @@ static bool put(struct filling *f, const struct rein_key *row, char *base, const
 	}
 	if (row->type == REIN_KEY_PATH && f->env)
 		*shown = *(const char **)field = full_path(f, a, text);
-	if (row->type == REIN_KEY_REF && *text) {
-		uint32_t kind = kind_by_name(row->choices[0]);
-		const struct rein_ref *ref = f->resolve ? f->resolve(f->resolve_ctx, kind, text) : NULL;
-		if (!ref) {
-			unknown_ref(f, a, text, kind);
-			return false;
-		}
-		*(const struct rein_ref **)field = ref;
-	}
+	if (row->type == REIN_KEY_REF && *text)
+		return (*(const struct rein_ref **)field = refer(f, row, a, text)) != NULL;
+	if (row->type == REIN_KEY_REFS)
+		return refer_all(f, row, a, text, field);
 	return true;
 }
 

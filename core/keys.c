@@ -24,6 +24,7 @@ static const struct {
 	[REIN_KEY_INTS] = { "integers", sizeof(struct rein_ints), _Alignof(struct rein_ints) },
 	[REIN_KEY_REALS] = { "numbers", sizeof(struct rein_reals), _Alignof(struct rein_reals) },
 	[REIN_KEY_REF] = { "name", sizeof(void *), _Alignof(void *) },
+	[REIN_KEY_REFS] = { "names", sizeof(struct rein_refs), _Alignof(struct rein_refs) },
 };
 #define N_TYPE (sizeof types / sizeof *types)
 
@@ -165,7 +166,7 @@ int key_convert(const struct rein_key *row, const char *text, void *field, struc
 	case REIN_KEY_ENUM: return choice(row, text, field, why);
 	case REIN_KEY_STRING:
 	case REIN_KEY_PATH: *(const char **)field = text; return KEY_GOOD;
-	default: return KEY_GOOD; /* REF */
+	default: return KEY_GOOD; /* REF, REFS */
 	}
 }
 

@@ -196,8 +196,10 @@ void pass_leave(struct pass *p) { recorder_leave(p->rec); }
 
 void pass_begin(struct pass *p, struct trainer *t, int kind, bool dry, const char *name)
 {
-	const struct recorder_env env = { p,           pass_forward, pass_objective,  pass_param, pass_knob, pass_per_step,
-		                              pass_metric, pass_perturb, pass_forward_ref };
+	const struct recorder_env env = { p,           pass_forward, pass_objective,
+		                              pass_param,  pass_knob,    pass_per_step,
+		                              pass_metric, pass_perturb, pass_forward_ref,
+		                              pass_augment };
 	struct recorder_options options = { p->name, t->store->real_size, false, false };
 
 	memset(p, 0, sizeof *p);
@@ -288,22 +290,6 @@ void pass_tensors(struct pass *p, struct network *net)
 }
 
 /* --- batches ------------------------------------------------------------------------------ */
-/* Recorded transforms that are no part of the model, then (training) augmentations. Several
- * views of a sample are told apart in their draws by numbers behind those of the split. */
-static void pass_augment(struct pass *p, int n, struct instance *const *list)
-{
-	for (int i = 0; i < n; i++) {
-		const struct rein_augmentation_vt *vt = &list[i]->component->vt.augmentation;
-		if (!vt->record || vt->affine)
-			continue;
-		pass_enter(p, list[i], NULL);
-		vt->record(list[i]->self, p->r, &p->step, &p->batch);
-		pass_leave(p);
-		if (vt->views > 1)
-			p->batch.views *= vt->views;
-	}
-}
-
 rein_val pass_index(struct pass *p, rein_val entry, int64_t rows, int64_t first)
 {
 	rein_val i = rein_iota(p->r, 0, 1, &rows);
@@ -324,9 +310,8 @@ void pass_batch(struct pass *p, const struct portion *f, rein_val id)
 	p->batch.x = x;
 	p->batch.y = rein_take(p->r, recorder_read(p->rec, f->y), id, 0);
 	p->batch.id = id;
-	pass_augment(p, p->t->n_transform, p->t->transform);
-	if (p->kind == PASS_TRAIN)
-		pass_augment(p, p->t->n_augmentation, p->t->augmentation);
+	/* Several views of a sample are told apart in their draws by numbers behind those of the split. */
+	pass_augmentations(p, f->split);
 	if (p->diagnose)
 		pass_probe(p, "the input", NULL, NULL, p->batch.x);
 }

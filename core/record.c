@@ -499,6 +499,16 @@ static rein_val vt_forward_ref(struct rein_rec *rec, const struct rein_ref *netw
 	                          : unavailable(r, "another network");
 }
 
+static void vt_augment(struct rein_rec *rec, const struct rein_ref *augmentation, const struct rein_step *t,
+                       struct rein_batch *b)
+{
+	struct recorder *r = recorder_of(rec);
+	if (r->env.augment)
+		r->env.augment(r->env.ctx, r, augmentation, t, b);
+	else
+		unavailable(r, "an augmentation");
+}
+
 static const struct rein_rec_vt rec_vt = {
 	.struct_size = sizeof rec_vt,
 	.op = rec_op,
@@ -527,6 +537,7 @@ static const struct rein_rec_vt rec_vt = {
 	.forward_ref = vt_forward_ref,
 	.scope = vt_scope,
 	.set_param = rec_set_param,
+	.augment = vt_augment,
 };
 
 /* --- life --------------------------------------------------------------------------------------- */

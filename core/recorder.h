@@ -28,6 +28,8 @@ struct recorder_env {
 	rein_val (*perturb)(void *ctx, struct recorder *, const struct rein_ref *, const struct rein_model *, rein_val x,
 	                    rein_val y);
 	rein_val (*forward_ref)(void *ctx, struct recorder *, const struct rein_ref *, rein_val x, uint32_t flags);
+	void (*augment)(void *ctx, struct recorder *, const struct rein_ref *, const struct rein_step *,
+	                struct rein_batch *);
 };
 
 struct recorder_options {

@@ -129,7 +129,8 @@ static bool check_choices(const struct rein_key *k, struct why *why)
 {
 	if (k->type == REIN_KEY_ENUM && (!k->choices || !k->choices[0]))
 		return refuse(why, "key '%s': a choice without choices", k->key);
-	if (k->type == REIN_KEY_REF && (!k->choices || !k->choices[0] || !kind_by_name(k->choices[0])))
+	if ((k->type == REIN_KEY_REF || k->type == REIN_KEY_REFS) &&
+	    (!k->choices || !k->choices[0] || !kind_by_name(k->choices[0])))
 		return refuse(why, "key '%s': choices[0] must name the kind that it refers to", k->key);
 	return true;
 }

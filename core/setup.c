@@ -18,13 +18,18 @@ static const struct rein_ref *resolve(void *ctx, uint32_t kind, const char *name
 	struct trainer *t = ctx;
 	char section[160];
 
-	if (kind != REIN_ATTACK)
+	if (kind != REIN_ATTACK && kind != REIN_AUGMENTATION)
 		kind = REIN_LAYER;
 	for (int i = 0; i < t->n_ref; i++)
 		if (t->ref[i]->kind == kind && strcmp(t->ref[i]->name, name) == 0)
 			return t->ref[i];
 	snprintf(section, sizeof section, "network %s", name);
-	if (kind == REIN_ATTACK ? !config_spec(t->env.config, "attacks", name) : !config_section(t->env.config, section))
+	if (kind == REIN_LAYER && !config_section(t->env.config, section))
+		return NULL;
+	if (kind == REIN_ATTACK && !config_spec(t->env.config, "attacks", name))
+		return NULL;
+	if (kind == REIN_AUGMENTATION && !config_spec(t->env.config, "augmentations", name) &&
+	    !config_spec(t->env.config, "transforms", name))
 		return NULL;
 	if (t->n_ref == t->cap_ref) {
 		t->cap_ref = t->cap_ref ? 2 * t->cap_ref : 8;
@@ -42,6 +47,11 @@ static void bind(struct trainer *t)
 		for (int k = 0; k < t->n_attack; k++)
 			if (t->ref[i]->kind == REIN_ATTACK && strcmp(t->attack[k]->spec->name, t->ref[i]->name) == 0)
 				t->ref[i]->attack = t->attack[k];
+		for (int k = 0; t->ref[i]->kind == REIN_AUGMENTATION && k < t->n_augmentation + t->n_transform; k++) {
+			struct instance *a = k < t->n_augmentation ? t->augmentation[k] : t->transform[k - t->n_augmentation];
+			if (!t->ref[i]->augmentation && strcmp(a->spec->name, t->ref[i]->name) == 0)
+				t->ref[i]->augmentation = a;
+		}
 		if (t->ref[i]->kind == REIN_LAYER)
 			t->ref[i]->network = network_find(t, t->ref[i]->name);
 	}
@@ -127,25 +137,6 @@ static void check_sections(struct trainer *t)
 	}
 }
 
-static void check_order(struct trainer *t)
-{
-	const struct instance *recorded = NULL;
-
-	for (int i = 0; i < t->n_transform; i++) {
-		const struct rein_augmentation_vt *vt = &t->transform[i]->component->vt.augmentation;
-		if (vt->sample && recorded)
-			at_instance(t->diag, t->transform[i],
-			            "%s works on single samples on the host and must stand before '%s', which works on batches",
-			            t->transform[i]->component->c.name, recorded->spec->name);
-		if (vt->record && !vt->sample)
-			recorded = t->transform[i];
-	}
-	for (int i = 0; i < t->n_augmentation; i++)
-		if (!t->augmentation[i]->component->vt.augmentation.record)
-			at_instance(t->diag, t->augmentation[i], "%s works on single samples on the host: put it into [transforms]",
-			            t->augmentation[i]->component->c.name);
-}
-
 bool setup_instances(struct trainer *t)
 {
 	int errors = diag_errors(t->diag);
@@ -165,7 +156,7 @@ bool setup_instances(struct trainer *t)
 		if (strncmp(c->section[i]->name, "network ", 8) == 0)
 			t->net[t->n_net++] = network_create(t, c->section[i], c->section[i]->name + 8);
 	bind(t);
-	check_order(t);
+	augment_check(t);
 	for (int i = 0; i < t->n_regularizer; i++) {
 		const struct rein_regularizer_vt *vt = &t->regularizer[i]->component->vt.regularizer;
 		t->has_view = t->has_view || vt->view;

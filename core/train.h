@@ -14,9 +14,9 @@
 
 /* What a key of type REF points to. Filled when all instances exist. */
 struct rein_ref {
-	uint32_t kind; /* REIN_ATTACK, or REIN_LAYER for a network */
+	uint32_t kind; /* REIN_ATTACK, REIN_AUGMENTATION, or REIN_LAYER for a network */
 	const char *name;
-	struct instance *attack;
+	struct instance *attack, *augmentation;
 	struct network *network;
 };
 
@@ -225,6 +225,17 @@ rein_val pass_forward_once(struct pass *, uint32_t flags);
 void pass_batch(struct pass *, const struct portion *, rein_val id);
 /* Notes a value whose elements that are not finite are counted (diagnose only). */
 void pass_probe(struct pass *, const char *what, const struct instance *who, const char *name, rein_val v);
+
+/* --- augment.c ------------------------------------------------------------------------------------ */
+/* Share of samples it changes. */
+double augment_share(const struct instance *);
+/* It and its p= on a batch. */
+void augment_record(struct recorder *, const struct instance *, const struct rein_step *, struct rein_batch *);
+/* What the recorder asks when one contains others. */
+void pass_augment(void *ctx, struct recorder *, const struct rein_ref *, const struct rein_step *, struct rein_batch *);
+/* Recorded transforms that are no part of the model, then augmentations, on a batch of the split. */
+void pass_augmentations(struct pass *, const struct split *);
+void augment_check(struct trainer *);
 
 /* --- scalars.c ------------------------------------------------------------------------------------ */
 rein_val scalar_knob(struct pass *, const struct instance *who, const char *key, double now);

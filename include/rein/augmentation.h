@@ -10,7 +10,7 @@
 #define REIN_AUGMENTATION_H
 
 #include "host.h"
-#include "record.h"
+#include "math.h"
 
 /* One sample on the host. Images are (C,H,W). */
 struct rein_sample {
@@ -36,6 +36,22 @@ struct rein_augmentation_vt {
 	/* [control] Optional, deterministic per-channel affine transforms only: x' = (x - mean) / std.
 	 * The core keeps it with the model, so that attacks work in pixel space. n entries each. */
 	rein_status (*affine)(const void *self, int64_t *n, const double **mean, const double **std);
+	double p; /* share of samples changed where the config has no p=; 0: all. The core draws and picks */
 };
+
+/* Rows where when (N) bool stay as they are in b, the others become other's. One that has
+ * classes where the other has distributions becomes distributions. For containers. */
+static inline void rein_batch_where(struct rein_rec *r, const struct rein_step *t, rein_val when, struct rein_batch *b,
+                                    const struct rein_batch *other)
+{
+	rein_val y[2] = { b->y, other->y };
+	b->x = rein_where(r, rein_along(r, when, b->x, 0), b->x, other->x);
+	if (y[0].id == y[1].id)
+		return;
+	for (int i = 0; i < 2; i++)
+		if (rein_dtype(r, y[i]) == REIN_I32_T && rein_dtype(r, y[1 - i]) == REIN_REAL_T)
+			y[i] = rein_cast(r, rein_one_hot(r, y[i], t->model->classes), REIN_REAL_T);
+	b->y = rein_where(r, rein_along(r, when, y[0], 0), y[0], y[1]);
+}
 
 #endif

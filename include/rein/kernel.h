@@ -77,6 +77,7 @@ struct rein_map {
 	static void fn(int64_t n_, const T *const *in_, T *const *out_, const T *par_) \
 	{                                                                              \
 		typedef T real;                                                            \
+		(void)par_;                                                                \
 		REIN_EACH(REIN_MAP_PTR_IN_, T, REIN_STRIP_ ins)                            \
 		REIN_EACH(REIN_MAP_PTR_OUT_, T, REIN_STRIP_ outs)                          \
 		REIN_EACH(REIN_MAP_PAR_, T, REIN_STRIP_ pars)                              \

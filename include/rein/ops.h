@@ -174,6 +174,7 @@ struct rein_model;
 struct rein_step;
 struct rein_custom;
 struct rein_tensor;
+struct rein_batch;
 
 /* Records the derivative of an overridden value: given out and their gradients g
  * (REIN_NONE: zero), fills gin[0..n_in-1], which come as REIN_NONE: zero. Same thread rules as
@@ -225,6 +226,8 @@ struct rein_rec_vt {
 	rein_val (*forward_ref)(struct rein_rec *, const struct rein_ref *network, rein_val x, uint32_t flags);
 	void (*scope)(struct rein_rec *, const struct rein_tensor *);
 	void (*set_param)(struct rein_rec *, const struct rein_tensor *, rein_val);
+	void (*augment)(struct rein_rec *, const struct rein_ref *augmentation, const struct rein_step *,
+	                struct rein_batch *);
 };
 
 /* A recorder, made by the core for one recording. */

@@ -230,6 +230,13 @@ static inline rein_val rein_forward_ref(struct rein_rec *r, const struct rein_re
 	return r->vt->forward_ref(r, network, x, flags);
 }
 
+/* The augmentation a REF key names, on the batch, as if it stood in the list: with its p=. */
+static inline void rein_augment(struct rein_rec *r, const struct rein_ref *augmentation, const struct rein_step *t,
+                                struct rein_batch *b)
+{
+	r->vt->augment(r, augmentation, t, b);
+}
+
 /* In slots that see all tensors at once: states asked for until the next call belong to p
  * (NULL: to the instance again). */
 static inline void rein_scope(struct rein_rec *r, const struct rein_tensor *p) { r->vt->scope(r, p); }

@@ -437,41 +437,6 @@ Test(components, noise_on_weights_and_gradients)
 	end(&b);
 }
 
-/* Three samples: pairs from the order of the fed bits, one share for the batch. */
-Test(components, mixup_mixes_samples_and_targets)
-{
-	static const int32_t bits[3] = { 7, -5, 3 }; /* sorted: 1, 2, 0 */
-	static const int pair[3] = { 1, 2, 0 }, label[3] = { 2, 0, 1 };
-	const int32_t y[3] = { 2, 0, 1 };
-	const float share = 0.25f;
-	int64_t n = 3;
-	struct bench b;
-	float x[6], p[9];
-	begin(&b, true);
-	struct instance *mix = make(&b, REIN_AUGMENTATION, "mixup", NULL);
-	struct rein_model model = { .struct_size = sizeof model, .classes = 3 };
-	struct rein_step t = { .struct_size = sizeof t, .mode = REIN_TRAIN, .model = &model };
-	struct rein_batch batch = { sizeof batch, 1, input(&b, 3, 2, X), rein_const(b.r, REIN_I32_T, 1, &n, y), REIN_NONE };
-	recorder_enter(b.recorder, mix, NULL);
-	mix->component->vt.augmentation.record(mix->self, b.r, &t, &batch);
-	recorder_leave(b.recorder);
-	recorder_output(b.recorder, batch.x);
-	recorder_output(b.recorder, batch.y);
-	finish(&b);
-	feed(&b, "feed.mixup.lambda.0", &share);
-	cr_assert(store_set(b.store, store_find(b.store, "feed.mixup.pair.0"), bits) >= 0);
-	cr_assert(compiled_run(b.program, 1) >= 0);
-	output(&b, 0, x, 6);
-	output(&b, 1, p, 9);
-	for (int i = 0; i < 3; i++) {
-		for (int k = 0; k < 2; k++)
-			cr_expect_float_eq(x[2 * i + k], share * X[2 * i + k] + (1 - share) * X[2 * pair[i] + k], 1e-6f);
-		for (int k = 0; k < 3; k++)
-			cr_expect_float_eq(p[3 * i + k], share * (label[i] == k) + (1 - share) * (label[pair[i]] == k), 1e-6f);
-	}
-	end(&b);
-}
-
 /* --- early stopping ------------------------------------------------------------------------ */
 static double scripted;
 static double get(const struct rein_metrics *m, const char *name) { return strcmp(name, "val.loss") ? NAN : scripted; }

@@ -15,15 +15,16 @@
 #include <stdint.h>
 
 /* Types of a key, with the C type of the field that receives it. */
-#define REIN_KEY_BOOL   1u /* int32_t: yes/no, true/false, on/off, 1/0 */
-#define REIN_KEY_INT    2u /* int64_t */
-#define REIN_KEY_REAL   3u /* double: 0.5, 1e-3, 8/255 */
-#define REIN_KEY_STRING 4u /* const char *, owned by the core, lives as long as the instance */
-#define REIN_KEY_ENUM   5u /* int32_t: index into `choices` */
-#define REIN_KEY_PATH   6u /* const char *: made absolute, under REIN_DATA or else beside the config */
-#define REIN_KEY_INTS   7u /* struct rein_ints: comma-separated integers */
-#define REIN_KEY_REALS  8u /* struct rein_reals: comma-separated numbers */
-#define REIN_KEY_REF    9u /* const struct rein_ref *: an instance of another section */
+#define REIN_KEY_BOOL   1u  /* int32_t: yes/no, true/false, on/off, 1/0 */
+#define REIN_KEY_INT    2u  /* int64_t */
+#define REIN_KEY_REAL   3u  /* double: 0.5, 1e-3, 8/255 */
+#define REIN_KEY_STRING 4u  /* const char *, owned by the core, lives as long as the instance */
+#define REIN_KEY_ENUM   5u  /* int32_t: index into `choices` */
+#define REIN_KEY_PATH   6u  /* const char *: made absolute, under REIN_DATA or else beside the config */
+#define REIN_KEY_INTS   7u  /* struct rein_ints: comma-separated integers */
+#define REIN_KEY_REALS  8u  /* struct rein_reals: comma-separated numbers */
+#define REIN_KEY_REF    9u  /* const struct rein_ref *: an instance of another section */
+#define REIN_KEY_REFS   10u /* struct rein_refs: comma-separated names of such instances */
 
 /* Flags of a key. */
 #define REIN_KEY_KNOB         1u  /* a [schedules] entry may change it: read it through rein_knob() */
@@ -48,6 +49,12 @@ struct rein_reals {
  * row names the kind it must have, e.g. "attack" or "network". */
 struct rein_ref;
 
+/* Several of them, owned by the core. */
+struct rein_refs {
+	int64_t n;
+	const struct rein_ref *const *v;
+};
+
 /* One key. Array elements of a component's table lie `key_size` bytes apart. */
 struct rein_key {
 	const char *key;            /* as written in the INI file */
@@ -56,7 +63,7 @@ struct rein_key {
 	uint32_t type, flags;       /* REIN_KEY_* */
 	uint32_t offset, reserved;  /* where in the component's struct */
 	double min, max;            /* INT, REAL, INTS, REALS; inclusive unless flagged */
-	const char *const *choices; /* ENUM: NULL-terminated names; REF: { kind, NULL } */
+	const char *const *choices; /* ENUM: NULL-terminated names; REF, REFS: { kind, NULL } */
 	const char *instead;        /* deprecated: the key to use now; else NULL */
 };
 
@@ -82,6 +89,7 @@ struct rein_keyless {
 #define REIN_INTS(S, f, def, lo, hi, flags, help) REIN_ROW_(S, f, def, help, REIN_KEY_INTS, flags, struct rein_ints, lo, hi, NULL)
 #define REIN_REALS(S, f, def, lo, hi, flags, help) REIN_ROW_(S, f, def, help, REIN_KEY_REALS, flags, struct rein_reals, lo, hi, NULL)
 #define REIN_REF(S, f, def, kind, flags, help) REIN_ROW_(S, f, def, help, REIN_KEY_REF, flags, const struct rein_ref *, 0, 0, kind)
+#define REIN_REFS(S, f, def, kind, flags, help) REIN_ROW_(S, f, def, help, REIN_KEY_REFS, flags, struct rein_refs, 0, 0, kind)
 #define REIN_KEYS_END { NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, NULL, NULL }
 /* clang-format on */
 
