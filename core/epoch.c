@@ -68,7 +68,7 @@ static bool draw_order(struct trainer *t)
 /* --- evaluation ------------------------------------------------------------------------------ */
 bool reset_evaluation(struct trainer *t)
 {
-	struct state *all[] = { t->eval_entry, t->eval_loss, t->eval_correct, t->eval_robust, t->eval_l2, t->eval_linf };
+	struct state *all[] = { t->eval_entry, t->eval_loss, t->eval_correct };
 	const double zero = 0; /* and zero of every narrower type */
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)

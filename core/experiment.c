@@ -7,6 +7,7 @@
 
 #include "checkpoint.h"
 #include "resolved.h"
+#include "robustness.h"
 #include "spec.h"
 
 #include <errno.h>
@@ -474,6 +475,7 @@ static bool finish_tables(struct experiment *e)
 	bool good = true;
 
 	compare_record(e, t);
+	robust_record(e, t);
 	if (e->wants_reports)
 		good = reports_record(e, t);
 	if (!e->progress.quiet)

@@ -19,6 +19,7 @@ static const struct {
 	{ "summary", "print the layers, or the programs, of a config", cmd_summary },
 	{ "inspect", "list plugins and their keys", cmd_inspect },
 	{ "evaluate", "loss and accuracy of saved weights", cmd_evaluate },
+	{ "attack", "what a trained model withstands", cmd_attack },
 	{ "doctor", "what this machine has, and what is missing", cmd_doctor },
 };
 #define N_COMMAND ((int)(sizeof commands / sizeof commands[0]))

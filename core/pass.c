@@ -112,6 +112,8 @@ static rein_val pass_knob(void *ctx, struct recorder *rec, const struct instance
 		rein_refuse(p->r, why);
 		return REIN_NONE;
 	}
+	if (who && who == p->attacker && strcmp(key, "epsilon") == 0)
+		return recorder_read(p->rec, p->epsilon);
 	return scalar_knob(p, who, key, now);
 }
 
@@ -129,8 +131,13 @@ static void pass_metric(void *ctx, struct recorder *rec, const struct instance *
 	char full[96];
 
 	(void)rec;
-	if (who && who->component->c.kind == REIN_ATTACK)
-		return; /* what it cost is a matter of attack stages */
+	if (who && who->component->c.kind == REIN_ATTACK) { /* what it cost is a matter of attack stages */
+		if (who == p->attacker && strcmp(name, "queries") == 0)
+			p->queries = v;
+		if (who == p->attacker && strcmp(name, "gradients") == 0)
+			p->gradients = v;
+		return;
+	}
 	snprintf(full, sizeof full, "%s%s%s", who ? who->name : "", who ? "." : "", name);
 	meter_record(p, full, v, how);
 }
@@ -212,7 +219,7 @@ void pass_begin(struct pass *p, struct trainer *t, int kind, bool dry, const cha
 	p->rec = recorder_create(t->store, &env, &options);
 	p->r = recorder_rec(p->rec);
 	p->mode = kind == PASS_TRAIN ? REIN_TRAIN : REIN_EVAL;
-	p->weight = p->target = p->objective = REIN_NONE;
+	p->weight = p->target = p->objective = p->queries = p->gradients = REIN_NONE;
 	p->activation = zalloc((size_t)t->n_regularizer + 1, sizeof *p->activation);
 	p->penalty = zalloc((size_t)t->n_regularizer + 1, sizeof *p->penalty);
 	for (int i = 0; i <= t->n_regularizer; i++)

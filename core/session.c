@@ -81,7 +81,7 @@ int session_open(struct session *s, const struct cli *c)
 	if (c->n_operand < 1)
 		return cli_usage(c, "which config file?");
 	s->path = c->operand[0];
-	s->override = tool_alloc(((size_t)c->n_operand + 8) * sizeof *s->override);
+	s->override = tool_alloc((size_t)c->n_operand * sizeof *s->override);
 	for (int i = 1; i < c->n_operand; i++) {
 		if (!strchr(c->operand[i], '='))
 			return cli_usage(c, "'%s' is not an override; they look like run.epochs=1", c->operand[i]);
@@ -98,7 +98,10 @@ int session_open(struct session *s, const struct cli *c)
 
 void session_override(struct session *s, const char *path, const char *value)
 {
-	/* session_open left room for those of options */
+	const char **more = tool_alloc(((size_t)s->n_override + 1) * sizeof *more);
+	memcpy(more, s->override, (size_t)s->n_override * sizeof *more);
+	free(s->override);
+	s->override = more;
 	s->override[s->n_override++] = tool_printf("%s=%s", path, value);
 }
 

@@ -8,7 +8,7 @@
  *   cut    = prune with=small       with: an entry of [pruners]
  *   back   = rewind epoch=0         weights of then, masks of now
  *   more   = repeat from=cut times=3
- *   robust = attack with=fgsm split=val limit=1000
+ *   robust = attack with=fgsm,pgd split=val limit=1000 images=8 save=yes
  *
  * Without the section: train, evaluate. A new type is a row of `types` with its functions, and
  * rows of `keys` for keys that no other has. `repeat` is no stage of its own: the stages from
@@ -58,7 +58,12 @@ static const struct type {
 	{ "prune", { "with", "batches", NULL }, REIN_PRUNER, NEEDS_WITH, prune_prepare, prune_run },
 	{ "rewind", { "epoch", NULL }, 0, 0, rewind_prepare, rewind_run },
 	{ "repeat", { "from", "times", NULL }, 0, 0, NULL, NULL },
-	{ "attack", { "with", "split", "limit", NULL }, REIN_ATTACK, NEEDS_WITH, attack_prepare, attack_run },
+	{ "attack",
+	  { "with", "split", "limit", "images", "save", NULL },
+	  REIN_ATTACK,
+	  NEEDS_WITH,
+	  attack_prepare,
+	  attack_run },
 };
 #define N_TYPE ((int)(sizeof types / sizeof *types))
 
@@ -96,11 +101,16 @@ static void stage_with(struct reading *r)
 {
 	struct trainer *t = r->t;
 	uint32_t kind = r->type->with;
-	int n = kind == REIN_PRUNER ? t->n_pruner : t->n_attack;
-	struct instance **list = kind == REIN_PRUNER ? t->pruner : t->attack;
+	int n = t->n_pruner;
+	struct instance **list = t->pruner;
 	char all[256];
-	const char **known = zalloc((size_t)n + 1, sizeof *known);
+	const char **known;
 
+	if (kind == REIN_ATTACK) {
+		attack_key(t, r->s, r->arg);
+		return;
+	}
+	known = zalloc((size_t)n + 1, sizeof *known);
 	for (int i = 0; i < n; i++) {
 		known[i] = list[i]->spec->name;
 		if (strcmp(list[i]->spec->name, r->arg->value) == 0)
@@ -189,6 +199,8 @@ static void stage_batches(struct reading *r) { stage_int(r, &r->s->batches, 1); 
 static void stage_epoch(struct reading *r) { stage_int(r, &r->epoch, 0); }
 static void stage_times(struct reading *r) { stage_int(r, &r->times, 1); }
 
+static void stage_attack(struct reading *r) { attack_key(r->t, r->s, r->arg); }
+
 static const struct {
 	const char *key;
 	void (*read)(struct reading *);
@@ -199,6 +211,7 @@ static const struct {
 	{ "initial", stage_initial, true },     { "begin", stage_begin, true },  { "end", stage_end, true },
 	{ "frequency", stage_frequency, true }, { "unit", stage_unit, true },    { "batches", stage_batches, true },
 	{ "epoch", stage_epoch, false },        { "from", stage_from, false },   { "times", stage_times, false },
+	{ "images", stage_attack, false },      { "save", stage_attack, false },
 };
 
 static void stage_key(struct reading *r)
@@ -284,6 +297,7 @@ static void stage_repeats(struct reading *r)
 		for (int i = from; i < to; i++) {
 			struct stage copy = t->stage[i];
 			copy.name = trainer_text(t, "%s.%" PRId64, copy.name, k);
+			copy.robust = attack_again(copy.robust);
 			stage_add(t, &copy);
 		}
 }
@@ -341,8 +355,10 @@ static void stage_read(struct trainer *t, const struct spec *spec)
 	for (int i = 0; i < t->n_stage; i++)
 		if (strcmp(t->stage[i].name, s.name) == 0)
 			diag_error(t->diag, &spec->at, "[stages] %s: a repeat stage has made one of that name", s.name);
-	if (diag_errors(t->diag) > errors)
+	if (diag_errors(t->diag) > errors) {
+		attack_finish(&s);
 		return;
+	}
 	if ((r.type->flags & NEEDS_WITH) && !s.with)
 		diag_error(t->diag, &spec->at, "[stages] %s: with=NAME is missing; it names an entry of [%s]", s.name,
 		           kind_section(r.type->with));
@@ -414,6 +430,7 @@ void stages_finish(struct trainer *t)
 		free(t->stage[i].follow);
 		free(t->stage[i].units);
 		free(t->stage[i].slope);
+		attack_finish(&t->stage[i]);
 	}
 	free(t->stage);
 }
@@ -425,6 +442,7 @@ void stages_print(struct trainer *t, FILE *out)
 		for (size_t k = 0; k < sizeof list / sizeof *list; k++)
 			if (list[k])
 				compiled_print(list[k], out);
+		attack_print(&t->stage[i], out);
 	}
 }
 

@@ -42,7 +42,7 @@ struct stage {
 	int64_t epochs, limit;
 	const char *split;
 	struct instance *with;           /* pruner or attack */
-	struct compiled *program, *rest; /* prune: the cut, and what counts first; attack: batches */
+	struct compiled *program, *rest; /* prune: the cut, and what counts first */
 	/* prune, and train with prune= */
 	int n_pruned;
 	struct state **pruned, **follow; /* parameters with masks; biases that go with their rows, or NULL */
@@ -55,7 +55,7 @@ struct stage {
 	/* rewind */
 	struct rewound *back;
 	/* attack */
-	int64_t samples, full;
+	struct robust *robust; /* attacks.h */
 };
 
 bool stages_read(struct trainer *);    /* the section, before anything is recorded */
@@ -79,7 +79,11 @@ bool rewind_prepare(struct trainer *, struct stage *);
 bool rewind_run(struct trainer *, struct stage *, struct metrics *);
 bool rewind_note(struct trainer *); /* before an epoch: copies that are due now */
 void rewind_finish(struct trainer *);
+void attack_key(struct trainer *, struct stage *, const struct arg *); /* with, images, save */
+struct robust *attack_again(const struct robust *);                    /* a copy of what was read; accepts NULL */
 bool attack_prepare(struct trainer *, struct stage *);
+void attack_finish(struct stage *);
+void attack_print(const struct stage *, FILE *);
 bool attack_run(struct trainer *, struct stage *, struct metrics *);
 
 #endif

@@ -21,6 +21,7 @@ int cmd_validate(int argc, char **argv);
 int cmd_summary(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_evaluate(int argc, char **argv);
+int cmd_attack(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /* One option. Tables end with name NULL. Every command also has --help and --plugin-dir. */

@@ -92,7 +92,7 @@ struct trainer {
 	int n_meter, cap_meter;
 	struct meter *meter;
 	struct state *order, *step, *entry, *epoch, *bad, *table; /* order: the permutation */
-	struct state *eval_entry, *eval_loss, *eval_correct, *eval_robust, *eval_l2, *eval_linf;
+	struct state *eval_entry, *eval_loss, *eval_correct;
 	bool has_correct;
 
 	int n_portion;
@@ -199,6 +199,10 @@ struct pass {
 	rein_val weight;      /* per sample, or NONE */
 	rein_val target;      /* as the loss takes it */
 	rein_val objective;
+	/* attack stages: whose `epsilon` is the state, and what it said it cost */
+	const struct instance *attacker;
+	struct state *epsilon;
+	rein_val queries, gradients;
 	int n_probe, cap_probe;
 	struct probe {
 		const char *what; /* "the output of" ... */

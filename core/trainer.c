@@ -203,9 +203,6 @@ static void declare_states(struct trainer *t)
 	t->eval_entry = counter(t, "evaluate.entry", REIN_I32_T, 0, NULL, STATE_DATA);
 	t->eval_loss = counter(t, "evaluate.loss", REIN_WIDE_T, 0, NULL, STATE_DATA);
 	t->eval_correct = counter(t, "evaluate.correct", REIN_I32_T, 0, NULL, STATE_DATA);
-	t->eval_robust = counter(t, "evaluate.robust", REIN_I32_T, 0, NULL, STATE_DATA);
-	t->eval_l2 = counter(t, "evaluate.l2", REIN_WIDE_T, 0, NULL, STATE_DATA);
-	t->eval_linf = counter(t, "evaluate.linf", REIN_REAL_T, 0, NULL, STATE_DATA);
 	t->order_host = zalloc((size_t)n, sizeof *t->order_host);
 }
 

@@ -74,6 +74,8 @@ const char *trainer_stage_name(const struct trainer *, int i, const char **type)
  * `samples_per_s`, and what plugins add with rein_metric. A loss that is not finite: error,
  * with the layer where it first appeared named; weights are those before that step. */
 rein_status trainer_next(struct trainer *, struct metrics *out, struct diag *d);
+/* Images and adversarial sets of the stages done since the last call, below `folder`. */
+bool trainer_write_files(struct trainer *, const char *folder, char *why, size_t size);
 int trainer_stage(const struct trainer *);      /* of the last piece of work */
 int64_t trainer_epoch(const struct trainer *);  /* from 1 */
 int64_t trainer_epochs(const struct trainer *); /* of that stage */

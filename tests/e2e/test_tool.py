@@ -26,7 +26,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REIN = os.path.abspath(sys.argv[1])
 SMALL = os.path.join(HERE, "small.ini")
 ONE = os.path.join(HERE, "one.ini")
-COMMANDS = ["run", "validate", "summary", "inspect", "evaluate", "doctor"]
+COMMANDS = ["run", "validate", "summary", "inspect", "evaluate", "attack", "doctor"]
 PLUGINS = os.path.join(os.path.dirname(REIN), "tests", "plugins")
 NO_VARIANTS = ["--variant", "plain", "run.seed=1"]
 
