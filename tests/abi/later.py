@@ -52,7 +52,7 @@ def main():
         core = os.path.join(root, "core")
         subprocess.run(
             cc.split() + flags + ["-I", include, "-I", core] + sources + [os.path.join(core, "main.c")]
-            + ["-o", rein, "-linih", "-lcjson", "-ldl", "-lpthread", "-lm"],
+            + ["-o", rein, "-linih", "-lcjson", "-lpng", "-ldl", "-lpthread", "-lm"],
             check=True,
         )  # fmt: skip
         env = dict(os.environ, REIN_PLUGIN_PATH=plugins)
