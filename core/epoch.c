@@ -111,29 +111,35 @@ bool run_refresh(struct trainer *t)
 	       (!t->stats_rest || run(t, t->stats_rest, 1, "the pass for statistics"));
 }
 
+bool statistics_begin(struct trainer *t, struct copies *aside)
+{
+	*aside = (struct copies){ 0 };
+	return !t->stats_full || t->plain || (copies_take(t, aside, is_statistic) && run_refresh(t));
+}
+
+bool statistics_end(struct trainer *t, struct copies *aside)
+{
+	bool good = copies_restore(t, aside);
+	copies_finish(aside);
+	return good;
+}
+
 bool run_evaluate(struct trainer *t, const char *split, struct metrics *out)
 {
 	struct portion *f = portion_find(t, split);
-	bool refresh = t->stats_full && !t->plain, good = true;
-	struct copies aside = { 0 };
+	struct copies aside;
 	char name[96];
 	double loss = 0;
 
 	if (!f) {
-		char text[512];
-		diag_error(t->diag, NULL, "%s", data_no_split(t->data, split, text, sizeof text));
+		diag_error(t->diag, NULL, "there is no split '%s' in [data]", split);
 		return false;
 	}
 	if (!portion_programs(t, f))
 		return false;
-	if (refresh)
-		good = copies_take(t, &aside, is_statistic) && run_refresh(t);
-	good = good && reset_evaluation(t) && run(t, f->run_full, f->full, "evaluation") &&
-	       (!f->run_rest || run(t, f->run_rest, 1, "evaluation"));
-	if (refresh)
-		good = copies_restore(t, &aside) && good;
-	copies_finish(&aside);
-	if (!good || store_get(t->store, t->eval_loss, &loss) < 0)
+	bool good = statistics_begin(t, &aside) && reset_evaluation(t) && run(t, f->run_full, f->full, "evaluation") &&
+	            (!f->run_rest || run(t, f->run_rest, 1, "evaluation"));
+	if (!statistics_end(t, &aside) || !good || store_get(t->store, t->eval_loss, &loss) < 0)
 		return false;
 	snprintf(name, sizeof name, "%s.loss", split);
 	metrics_set(out, name, loss / (double)f->split->n);

@@ -197,10 +197,18 @@ static void run_finish(struct run *r)
 	free(r->resolved);
 	for (int i = 0; i < r->n_param; i++) {
 		free(r->param_name[i]);
+		free(r->param_rule[i]);
 		free(r->param[i]);
 		if (r->path)
 			free(r->path[i]);
 	}
+	for (int i = 0; i < r->n_predicted; i++) {
+		free(r->predicted[i].split);
+		free((void *)(uintptr_t)r->predicted[i].p.label);
+		free((void *)(uintptr_t)r->predicted[i].p.guess);
+	}
+	free(r->predicted);
+	free(r->param_rule);
 	free(r->param_name);
 	free(r->param_size);
 	free(r->param_rank);
@@ -286,6 +294,7 @@ static void make_own(struct experiment *e, struct variant *v, struct trainer *t)
 			free(v->own);
 			v->own = more;
 			v->own[v->n_own++] = made;
+			e->wants_predictions |= k == 1 && (made->component->vt.report.flags & REIN_WANTS_PREDICTIONS);
 		}
 		e->wants_reports |= k == 1 && s && s->n_spec > 0;
 	}

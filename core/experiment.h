@@ -39,6 +39,12 @@ enum run_state {
 	RUN_STOPPED,
 };
 
+/* What the final network says of a split. */
+struct predicted {
+	char *split;
+	struct rein_predictions p;
+};
+
 struct run {
 	struct variant *variant;
 	int64_t seed;
@@ -54,7 +60,10 @@ struct run {
 	int64_t *param_size, path_rows;
 	uint32_t *param_rank;
 	int64_t (*param_dim)[REIN_MAX_RANK];
+	char **param_rule;
 	float **param, **path;
+	int n_predicted;
+	struct predicted *predicted;
 };
 
 struct experiment {
@@ -71,7 +80,7 @@ struct experiment {
 	struct trainer *first; /* made while checking, used by the first run */
 	char *folder;          /* runs/<stem> */
 	int lock;
-	bool wants_reports;
+	bool wants_reports, wants_predictions;
 	/* training split as the first run saw it, for reports */
 	struct rein_dataset_info info;
 	char **class_name;

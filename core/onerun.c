@@ -257,11 +257,13 @@ static void keep_params(struct run *r, struct trainer *t, bool track)
 	r->param_size = tool_alloc((size_t)r->n_param * sizeof *r->param_size);
 	r->param_rank = tool_alloc((size_t)r->n_param * sizeof *r->param_rank);
 	r->param_dim = tool_alloc((size_t)r->n_param * sizeof *r->param_dim);
+	r->param_rule = tool_alloc((size_t)r->n_param * sizeof *r->param_rule);
 	r->param = tool_alloc((size_t)r->n_param * sizeof *r->param);
 	r->path = track ? tool_alloc((size_t)r->n_param * sizeof *r->path) : NULL;
 	for (int i = 0; i < r->n_param; i++) {
 		r->param_name[i] = tool_strdup(param[i]->name);
 		r->param_size[i] = param[i]->count;
+		r->param_rule[i] = trainer_rule(t, i);
 		r->param_rank[i] = param[i]->rank;
 		memcpy(r->param_dim[i], param[i]->dim, sizeof r->param_dim[i]);
 		r->param[i] = tool_alloc((size_t)param[i]->count * sizeof(float));
@@ -274,6 +276,26 @@ static void keep_params(struct run *r, struct trainer *t, bool track)
 		r->path_rows = rows;
 		r->path[i] = memcpy(tool_alloc(bytes), path, bytes);
 	}
+}
+
+/* Classes of every split but train, or of train where it is alone. */
+static bool keep_predictions(struct run *r, struct trainer *t, struct diag *d)
+{
+	const struct data *data = trainer_data(t);
+
+	r->predicted = tool_alloc((size_t)data->n * sizeof *r->predicted);
+	for (int i = 0; i < data->n; i++) {
+		const struct split *s = data->split[i];
+		if (s->info.target != REIN_TARGET_CLASS || (data->n > 1 && !strcmp(s->name, "train")))
+			continue;
+		int32_t *label = tool_alloc((size_t)s->n * sizeof *label), *guess = tool_alloc((size_t)s->n * sizeof *guess);
+		memcpy(label, s->y, (size_t)s->n * sizeof *label);
+		r->predicted[r->n_predicted++] =
+			(struct predicted){ tool_strdup(s->name), { sizeof(struct rein_predictions), 0, s->n, label, guess } };
+		if (trainer_predict(t, s->name, guess, d) < 0)
+			return false;
+	}
+	return true;
 }
 
 /* Names and truth belong to the dataset, which goes with its trainer. */
@@ -368,6 +390,7 @@ static bool complete(struct running *g)
 	if (good && e->wants_reports) {
 		keep_params(r, g->t, set->track);
 		keep_data(e, g->t);
+		good = !e->wants_predictions || keep_predictions(r, g->t, e->s->diag);
 	}
 	return good;
 }
@@ -439,6 +462,7 @@ bool run_recall(struct experiment *e, struct run *r)
 		if (good) {
 			keep_params(r, t, false);
 			keep_data(e, t);
+			good = !e->wants_predictions || keep_predictions(r, t, e->s->diag);
 			if (r->variant->settings->track)
 				read_track(r, g.why, sizeof g.why);
 		}

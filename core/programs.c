@@ -64,6 +64,16 @@ rein_val target_for_loss(struct pass *p, rein_val y, rein_val logits)
 	return y;
 }
 
+rein_val guess_of(struct pass *p, rein_val logits)
+{
+	struct rein_rec *r = p->r;
+	int64_t flat[1] = { rein_dim(r, logits, 0) };
+
+	if (rein_dim(r, logits, 1) != 1)
+		return rein_argmax(r, logits);
+	return rein_cast(r, rein_lt(r, rein_scalar(r, 0), rein_reshape(r, logits, 1, flat)), REIN_I32_T);
+}
+
 /* 1 where the prediction is right; y class numbers, or distributions whose largest counts. */
 rein_val correct_of(struct pass *p, rein_val logits, rein_val y)
 {
@@ -79,12 +89,7 @@ rein_val correct_of(struct pass *p, rein_val logits, rein_val y)
 	}
 	if (rein_dim(r, y, 0) != flat[0])
 		return REIN_NONE;
-	rein_val guess;
-	if (rein_dim(r, logits, 1) == 1)
-		guess = rein_cast(r, rein_lt(r, rein_scalar(r, 0), rein_reshape(r, logits, 1, flat)), REIN_I32_T);
-	else
-		guess = rein_argmax(r, logits);
-	return rein_cast(r, rein_eq(r, guess, y), REIN_I32_T);
+	return rein_cast(r, rein_eq(r, guess_of(p, logits), y), REIN_I32_T);
 }
 
 /* --- views and masks --------------------------------------------------------------------------- */

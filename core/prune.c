@@ -592,3 +592,38 @@ bool prune_due(struct trainer *t, const struct stage *s, int64_t step)
 	forget_best(t);
 	return true;
 }
+
+/* --- for reports ------------------------------------------------------------------------------------ */
+static bool prunes(const struct stage *s, const struct state *w)
+{
+	for (int i = 0; i < s->n_pruned; i++)
+		if (s->pruned[i] == w || s->follow[i] == w)
+			return true;
+	return false;
+}
+
+char *trainer_rule(struct trainer *t, int param)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	const struct instance *before[64];
+	int n = 0;
+
+	for (int i = 0; out && i < t->n_stage; i++) {
+		const struct instance *with = t->stage[i].with;
+		bool said = !prunes(&t->stage[i], t->net[0]->param[param]);
+		for (int k = 0; k < n; k++)
+			said = said || before[k] == with;
+		if (said || n == 64)
+			continue;
+		before[n++] = with;
+		fprintf(out, "%s%s", n > 1 ? "; " : "", with->spec->component);
+		for (int k = 0; k < with->spec->n_arg; k++)
+			if (strcmp(with->spec->arg[k].key, "on") != 0)
+				fprintf(out, " %s=%s", with->spec->arg[k].key, with->spec->arg[k].value);
+	}
+	if (out)
+		fclose(out);
+	return must(text);
+}

@@ -84,6 +84,55 @@ static double view_stage_metric(const struct rein_experiment *x, uint32_t run, u
 	return row < 0 ? NAN : history_at(h, row, name);
 }
 
+/* --- rows ----------------------------------------------------------------------------- */
+static const struct history *history_of(const struct rein_experiment *x, uint32_t run)
+{
+	return run < x->n_run ? &view_of(x)->run[run]->history : NULL;
+}
+
+static const char *view_row(const struct rein_experiment *x, uint32_t run, uint32_t i, const char **type,
+                            int64_t *epoch)
+{
+	const struct history *h = history_of(x, run);
+
+	if (!h || i >= (uint32_t)h->n)
+		return NULL;
+	if (type)
+		*type = h->row[i].type;
+	if (epoch)
+		*epoch = h->row[i].epoch;
+	return h->row[i].stage;
+}
+
+static double view_row_metric(const struct rein_experiment *x, uint32_t run, uint32_t i, const char *name)
+{
+	const struct history *h = history_of(x, run);
+	return h && i < (uint32_t)h->n ? history_at(h, (int)i, name) : NAN;
+}
+
+static const char *view_metric_name(const struct rein_experiment *x, uint32_t run, uint32_t i)
+{
+	const struct history *h = history_of(x, run);
+	return h && i < (uint32_t)h->n_name ? h->name[i] : NULL;
+}
+
+/* --- predictions ------------------------------------------------------------------------ */
+static const struct rein_predictions *view_predictions(const struct rein_experiment *x, uint32_t run, const char *split)
+{
+	const struct run *r = run < x->n_run ? view_of(x)->run[run] : NULL;
+
+	for (int i = 0; r && i < r->n_predicted; i++)
+		if (strcmp(r->predicted[i].split, split) == 0)
+			return &r->predicted[i].p;
+	return NULL;
+}
+
+static const char *view_predicted(const struct rein_experiment *x, uint32_t run, uint32_t i)
+{
+	const struct run *r = run < x->n_run ? view_of(x)->run[run] : NULL;
+	return r && i < (uint32_t)r->n_predicted ? r->predicted[i].split : NULL;
+}
+
 static struct rein_report_run report_run(const struct run *r)
 {
 	bool whole = r->path != NULL;
@@ -101,7 +150,8 @@ static struct rein_report_run report_run(const struct run *r)
 		                             .param = (const float *const *)r->param,
 		                             .path = whole ? (const float *const *)r->path : NULL,
 		                             .param_rank = r->param_rank,
-		                             .param_dim = (const int64_t(*)[REIN_MAX_RANK])r->param_dim };
+		                             .param_dim = (const int64_t(*)[REIN_MAX_RANK])r->param_dim,
+		                             .param_rule = (const char *const *)r->param_rule };
 }
 
 bool reports_record(struct experiment *e, struct tables *t)
@@ -132,6 +182,11 @@ bool reports_record(struct experiment *e, struct tables *t)
 	v.x.metric = view_metric;
 	v.x.stage = view_stage;
 	v.x.stage_metric = view_stage_metric;
+	v.x.row = view_row;
+	v.x.row_metric = view_row_metric;
+	v.x.metric_name = view_metric_name;
+	v.x.predictions = view_predictions;
+	v.x.predicted = view_predicted;
 	for (int i = 0; s && i < s->n_spec; i++) {
 		struct instance *r = experiment_instance(&e->variant[0], NULL, s->spec[i]);
 		if (!r || !r->component->vt.report.record)

@@ -23,10 +23,10 @@ struct cell {
 };
 struct table {
 	char *title, *source;
-	int n_column, n_cell, cap, n_note;
+	int n_column, n_cell, cap, n_note, n_line;
 	char **column;
 	struct cell *cell;
-	char **note;
+	char **note, **line; /* below it; instead of the cells when printed */
 };
 
 static void collect_begin(struct rein_table *t, const char *title, uint32_t n, const char *const *column)
@@ -43,6 +43,8 @@ static void collect_number(struct rein_table *t, double cell, uint32_t digits)
 
 static void collect_note(struct rein_table *t, const char *line) { table_note((struct tables *)t, "%s", line); }
 
+static void collect_print(struct rein_table *t, const char *line) { table_line((struct tables *)t, line); }
+
 struct tables *tables_create(void)
 {
 	struct tables *s = tool_alloc(sizeof *s);
@@ -50,7 +52,8 @@ struct tables *tables_create(void)
 		                              .begin = collect_begin,
 		                              .text = collect_text,
 		                              .number = collect_number,
-		                              .note = collect_note };
+		                              .note = collect_note,
+		                              .print = collect_print };
 	return s;
 }
 
@@ -64,6 +67,9 @@ static void table_finish(struct table *t)
 	}
 	for (int i = 0; i < t->n_note; i++)
 		free(t->note[i]);
+	for (int i = 0; i < t->n_line; i++)
+		free(t->line[i]);
+	free(t->line);
 	free(t->column);
 	free(t->cell);
 	free(t->note);
@@ -174,6 +180,23 @@ void table_stat(struct tables *s, int n, const double *value, int digits)
 	}
 }
 
+static char **one_more(char **list, int n, const char *text)
+{
+	char **more = tool_alloc(((size_t)n + 1) * sizeof *more);
+	if (n)
+		memcpy(more, list, (size_t)n * sizeof *more);
+	free(list);
+	more[n] = tool_strdup(text);
+	return more;
+}
+
+void table_line(struct tables *s, const char *line)
+{
+	struct table *t = last_table(s);
+	t->line = one_more(t->line, t->n_line, line);
+	t->n_line++;
+}
+
 void table_note(struct tables *s, const char *format, ...)
 {
 	struct table *t = last_table(s);
@@ -183,12 +206,8 @@ void table_note(struct tables *s, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(line, sizeof line, format, ap);
 	va_end(ap);
-	char **note = tool_alloc(((size_t)t->n_note + 1) * sizeof *note);
-	if (t->n_note)
-		memcpy(note, t->note, (size_t)t->n_note * sizeof *note);
-	free(t->note);
-	t->note = note;
-	t->note[t->n_note++] = tool_strdup(line);
+	t->note = one_more(t->note, t->n_note, line);
+	t->n_note++;
 }
 
 /* Columns that a UTF-8 text takes: bytes that do not continue a character. */
@@ -241,7 +260,7 @@ static void print_row(const struct table *t, FILE *out, int row, int rows, int f
 	fputc('\n', out);
 }
 
-static void print_table(const struct table *t, FILE *out, int limit)
+static void print_cells(const struct table *t, FILE *out, int limit)
 {
 	int rows = (t->n_cell + t->n_column - 1) / t->n_column;
 	int *width = tool_alloc((size_t)t->n_column * sizeof *width);
@@ -253,8 +272,6 @@ static void print_table(const struct table *t, FILE *out, int limit)
 			width[c] = w > width[c] ? w : width[c];
 		}
 	}
-	if (t->title[0])
-		fprintf(out, "%s\n", t->title);
 	for (int from = 1, to; from <= t->n_column; from = to) {
 		int used = width[0];
 		for (to = from; to < t->n_column; to++) {
@@ -273,9 +290,19 @@ static void print_table(const struct table *t, FILE *out, int limit)
 		if (to >= t->n_column)
 			break;
 	}
+	free(width);
+}
+
+static void print_table(const struct table *t, FILE *out, int limit)
+{
+	if (t->title[0])
+		fprintf(out, "%s\n", t->title);
+	for (int i = 0; i < t->n_line; i++)
+		fprintf(out, "%s\n", t->line[i]);
+	if (!t->n_line)
+		print_cells(t, out, limit);
 	for (int i = 0; i < t->n_note; i++)
 		fprintf(out, "%s\n", t->note[i]);
-	free(width);
 }
 
 void tables_print(const struct tables *s, FILE *out, int width)

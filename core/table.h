@@ -23,6 +23,8 @@ void table_text(struct tables *, const char *cell);
 void table_number(struct tables *, double cell, int digits);
 /* mean ± standard deviation (n - 1) of those of n values that are not NaN */
 void table_stat(struct tables *, int n, const double *value, int digits);
+/* As which the table is printed, instead of its cells. */
+void table_line(struct tables *, const char *line);
 void table_note(struct tables *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Tables wider than `width` are broken into several with the first column repeated. */

@@ -278,6 +278,7 @@ void step_diagnose(struct trainer *, int64_t entry);
 struct portion *portion_find(struct trainer *, const char *split);
 bool portion_programs(struct trainer *, struct portion *); /* evaluation; made once */
 rein_val target_for_loss(struct pass *, rein_val y, rein_val logits);
+rein_val guess_of(struct pass *, rein_val logits);               /* (N,K) or (N,1) -> i32 (N) */
 rein_val correct_of(struct pass *, rein_val logits, rein_val y); /* i32 (N), or NONE */
 struct program *evaluate_program(struct trainer *, const struct portion *, int64_t rows, int64_t first, bool dry);
 struct program *stats_program(struct trainer *, int64_t rows, int64_t first);
@@ -292,6 +293,9 @@ bool run_event(struct trainer *, uint32_t what);
 bool run_evaluate(struct trainer *, const char *split, struct metrics *);
 bool reset_evaluation(struct trainer *);
 bool run_refresh(struct trainer *); /* statistics averaged anew over the training split */
+/* Statistics as evaluation sees them, until given back. */
+bool statistics_begin(struct trainer *, struct copies *aside);
+bool statistics_end(struct trainer *, struct copies *aside);
 
 /* --- measure.c ------------------------------------------------------------------------------------ */
 /* Sizes, multiply-adds and time of the network as it is; evaluate: loss and accuracy too. */

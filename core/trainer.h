@@ -83,6 +83,10 @@ int64_t trainer_epochs(const struct trainer *); /* of that stage */
 /* Loss and accuracy on a split, into out as `<split>.loss` ... */
 rein_status trainer_evaluate(struct trainer *, const char *split, struct metrics *out, struct diag *);
 
+/* The class that the network gives to each sample of a split, in stored order, into guess. Data
+ * with classes only. */
+rein_status trainer_predict(struct trainer *, const char *split, int32_t *guess, struct diag *);
+
 /* Everything needed to go on, and back: states, stored blocks, best copies, position. */
 bool trainer_save(struct trainer *, const char *path, char *why, size_t size); /* checkpoint */
 bool trainer_load(struct trainer *, const char *path, char *why, size_t size);
@@ -93,8 +97,10 @@ bool trainer_load_model(struct trainer *, const char *path, char *why, size_t si
 struct store *trainer_store(struct trainer *);
 struct data *trainer_data(struct trainer *);
 int trainer_params(struct trainer *, struct state *const **list); /* trainable, network order */
-void trainer_print_layers(struct trainer *, FILE *);              /* output shapes, parameters, MACs, bytes */
-void trainer_print_programs(struct trainer *, FILE *);            /* ops, fusions, arena offsets */
+/* What prunes parameter i: "threshold value=0.01", or "". Allocated. */
+char *trainer_rule(struct trainer *, int param);
+void trainer_print_layers(struct trainer *, FILE *);   /* output shapes, parameters, MACs, bytes */
+void trainer_print_programs(struct trainer *, FILE *); /* ops, fusions, arena offsets */
 /* All instances, in config order: for resolved.ini. */
 int trainer_instances(struct trainer *, struct instance *const **list);
 /* With track: parameter i after each epoch, rows of its size, row 0 the initial values. */

@@ -27,6 +27,14 @@ struct rein_report_run {
 	/* Shapes: param_rank[i] dimensions of param i in param_dim[i]. */
 	const uint32_t *param_rank;
 	const int64_t (*param_dim)[REIN_MAX_RANK];
+	/* What pruned each: "threshold value=0.01", or "" */
+	const char *const *param_rule;
+};
+/* What the final network says of a split, sample by sample in stored order: classes from 0. */
+struct rein_predictions {
+	uint32_t struct_size, reserved;
+	int64_t n;
+	const int32_t *label, *guess;
 };
 struct rein_experiment {
 	uint32_t struct_size, n_run, run_size, reserved;
@@ -46,6 +54,16 @@ struct rein_experiment {
 	 * bytes.csr, bytes.bitmap, forward_ms (one batch, evaluation mode). */
 	const char *(*stage)(const struct rein_experiment *, uint32_t run, uint32_t i, const char **type);
 	double (*stage_metric)(const struct rein_experiment *, uint32_t run, uint32_t i, const char *name);
+	/* Row i of metrics.jsonl: name and type of its stage and the epoch within it, NULL past the
+	 * last; a number of it, NaN if it has none; and the names that the numbers of a run have, in
+	 * the order in which they came up, NULL past the last. */
+	const char *(*row)(const struct rein_experiment *, uint32_t run, uint32_t i, const char **type, int64_t *epoch);
+	double (*row_metric)(const struct rein_experiment *, uint32_t run, uint32_t i, const char *name);
+	const char *(*metric_name)(const struct rein_experiment *, uint32_t run, uint32_t i);
+	/* With REIN_WANTS_PREDICTIONS, on data with classes: of `split`, NULL where there are none;
+	 * and the splits that have some, NULL past the last: all but train, or train where it is alone. */
+	const struct rein_predictions *(*predictions)(const struct rein_experiment *, uint32_t run, const char *split);
+	const char *(*predicted)(const struct rein_experiment *, uint32_t run, uint32_t i);
 };
 static inline const struct rein_report_run *rein_run_at(const struct rein_experiment *e, uint32_t i)
 {
@@ -68,9 +86,15 @@ struct rein_table {
 	void (*text)(struct rein_table *, const char *cell);
 	void (*number)(struct rein_table *, double cell, uint32_t digits); /* NaN prints as "-" */
 	void (*note)(struct rein_table *, const char *line);               /* a line below the table */
+	/* A line of text (no newline) as which the table is printed, instead of its cells; what is
+	 * written as JSON are the cells. */
+	void (*print)(struct rein_table *, const char *line);
 };
+
+#define REIN_WANTS_PREDICTIONS 1u /* flag of a report */
+
 struct rein_report_vt {
-	uint32_t struct_size, reserved;
+	uint32_t struct_size, flags;
 	rein_status (*record)(const void *self, const struct rein_host *, const struct rein_experiment *,
 	                      struct rein_table *);
 };
