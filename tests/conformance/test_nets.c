@@ -170,6 +170,66 @@ Test(nets, random_shapes)
 	}
 }
 
+/* --- pooling behind a convolution --------------------------------------------------------------- */
+/* pool(f(conv(x) + bias)) and its gradient in x; what else reads f's result hangs on `how`. */
+static int64_t pooled(const struct shape *s, uint32_t how, uint32_t real_size, uint32_t flags, uint32_t threads,
+                      const char *isa, double *out)
+{
+	struct rig *g = rig_create_isa(flags, threads, real_size, isa);
+	int64_t xd[4] = { s->N, s->C, s->H, s->W }, wd[4] = { s->O, s->C / s->G, s->kh, s->kw };
+	seed_ = 11;
+	struct state *st[] = { floats(g, "x", 4, xd, 1), floats(g, "w", 4, wd, 1), floats(g, "b", 1, &s->O, 0.2) };
+	struct recorder *rec = rig_record(g, "pooled", false);
+	struct rein_rec *r = recorder_rec(rec);
+	rein_val x = recorder_read(rec, st[0]), w = recorder_read(rec, st[1]), b = recorder_read(rec, st[2]);
+	struct rein_attr a = { .struct_size = sizeof a, .batch = (uint32_t)s->G, .step = { s->sh, s->sw } };
+	memcpy(a.start, (int64_t[]){ s->ph, s->pw, s->dh, s->dw }, 4 * sizeof *a.start);
+	rein_val y = one(r, REIN_OP_CONV2D, 2, (rein_val[]){ x, w }, &a);
+	if (how & 1)
+		y = rein_add(r, y, rein_along(r, b, y, 1));
+	if (how & 2)
+		y = rein_sigmoid(r, y);
+	int64_t kh = s->Ho < 2 ? 1 : s->Ho < 3 || how & 4 ? 2 : 3, kw = s->Wo < 2 ? 1 : s->Wo < 3 || how & 4 ? 2 : 3;
+	struct rein_attr p = { .struct_size = sizeof p, .step = { 2, 2, kh, kw }, .start = { how >> 3 & kh / 2, 0, 1, 1 } };
+	rein_val m[2];
+	rein_op(r, how & 16 ? REIN_OP_MAX_POOL : REIN_OP_AVG_POOL, 1, &y, &p, how & 16 ? 2 : 1, m);
+	recorder_output(rec, m[0]);
+	if (how & 32)
+		recorder_output(rec, y);
+	if (how & 64)
+		recorder_output(rec, rein_mul(r, y, y));
+	if (!(how & 16)) /* where two numbers are all but equal, the larger one is a matter of rounding */
+		recorder_output(rec, rein_grad(r, rein_sum(r, rein_mul(r, m[0], m[0])), x));
+	struct compiled *c = rig_compile(g, recorder_finish(rec, g->diag));
+	recorder_destroy(rec);
+	for (int again = 0; again < 2; again++)
+		rig_run(c);
+	int64_t at = 0;
+	for (uint32_t o = 0; o < c->program->p.n_output; o++)
+		at += rig_output(c, o, out + at, 1 << 16);
+	compiled_destroy(c);
+	rig_destroy(g);
+	return at;
+}
+
+Test(nets, pooling_behind_convolutions)
+{
+	static double want[1 << 18], got[1 << 18], three[1 << 18];
+	for (uint32_t seed = 0; seed < 128; seed++) {
+		struct shape s = random_shape(seed / 2 + 1000);
+		if (seed % 16 == 7)
+			s = (struct shape){ 33, 1, 12, 10, 6, 5, 5, 1, 1, 2, 2, 1, 1, 1, 12, 10, false };
+		int64_t n = pooled(&s, seed, 8, REIN_NAIVE, 1, NULL, want);
+		cr_assert_eq(pooled(&s, seed, 4, seed % 3 ? 0 : REIN_GUARD, 1, isas[seed % 3], got), n);
+		for (int64_t k = 0; k < n; k++)
+			cr_assert(fabs(got[k] - want[k]) <= 1e-5 * (fabs(want[k]) + 1),
+			          "net %u on %s: number %lld of %lld is %.9g, not %.9g", seed, isas[seed % 3], (long long)k,
+			          (long long)n, got[k], want[k]);
+		pooled(&s, seed, 4, 0, 3, isas[seed % 3], three);
+		cr_assert_eq(memcmp(got, three, (size_t)n * sizeof *got), 0, "net %u: threads change bits", seed);
+	}
+}
+
 /* Shapes at which work is cut: many images, more terms than a block, images of one number. */
 Test(nets, large_shapes)
 {

@@ -18,7 +18,7 @@ struct build {
 	const struct rein_exec *e;
 	const struct rein_program *p;
 	const struct rein_plan *plan;
-	int32_t head;
+	int32_t head, pooled;
 	bool sure, may_be_sure, full;
 	struct step step[CHAIN_STEPS];
 	int n_step;
@@ -26,7 +26,7 @@ struct build {
 	int16_t at[2 * CHAIN_REGS];   /* ... and their slots */
 	int n_made;
 	struct {
-		int32_t value;
+		int32_t value; /* -1: to the head's place */
 		int16_t slot;
 	} result[CHAIN_REGS]; /* those that need memory */
 	int n_result;
@@ -302,17 +302,27 @@ static bool is_result(const struct build *b, int16_t slot)
 }
 
 /* A result in memory has a step of its own. */
+static void add_result(struct build *b, int32_t v, int32_t to)
+{
+	int slot = find_made(b, v);
+	if (b->n_result == CHAIN_REGS) {
+		b->full = true;
+		return;
+	}
+	if (b->c->slot[slot].kind != SLOT_REG || is_result(b, (int16_t)slot))
+		slot = copy_of(b, (int16_t)slot);
+	b->result[b->n_result].value = to;
+	b->result[b->n_result++].slot = (int16_t)slot;
+}
+
 static void emit_results(struct build *b, const struct rein_prog_instr *i)
 {
 	for (uint32_t o = 0; o < i->n_out; o++) {
 		int32_t v = i->out[o];
-		if (b->plan->home[v] == REIN_HOME_NONE || b->n_result == CHAIN_REGS)
-			continue;
-		int slot = find_made(b, v);
-		if (b->c->slot[slot].kind != SLOT_REG || is_result(b, (int16_t)slot))
-			slot = copy_of(b, (int16_t)slot);
-		b->result[b->n_result].value = v;
-		b->result[b->n_result++].slot = (int16_t)slot;
+		if (b->plan->home[v] != REIN_HOME_NONE)
+			add_result(b, v, v);
+		if (v == b->pooled)
+			add_result(b, v, -1);
 	}
 }
 
@@ -455,7 +465,7 @@ static bool overlap(const struct build *b, int32_t u, int32_t v)
 	return fu < fv + b->p->value[v].count * width(b, v) && fv < fu + b->p->value[u].count * width(b, u);
 }
 
-/* True if a step after `step` reads memory that v's lies in. */
+/* True if a step after `step` reads memory that v's lies in, or the head's piece if v is -1. */
 static bool read_later(const struct build *b, int step, int32_t v)
 {
 	for (int k = step + 1; k < b->n_step; k++) {
@@ -463,7 +473,7 @@ static bool read_later(const struct build *b, int step, int32_t v)
 		const struct map_step *m = s->kind == STEP_MAP ? &b->c->map[s->more] : NULL;
 		for (uint32_t j = 0; j < s->n_in; j++) {
 			const struct slot *x = &b->c->slot[m ? m->in[j] : s->in[j]];
-			if (x->kind == SLOT_MEM && overlap(b, x->value, v))
+			if (v < 0 ? x->kind == SLOT_BLOCK : x->kind == SLOT_MEM && overlap(b, x->value, v))
 				return true;
 		}
 	}
@@ -480,11 +490,11 @@ static void place_results(struct build *b)
 		while (k < n && b->step[k].d != slot)
 			k++;
 		if (k < n && b->step[k].kind != STEP_MAP && !read_later(b, k, v)) {
-			b->c->slot[slot].kind = SLOT_MEM;
+			b->c->slot[slot].kind = v < 0 ? SLOT_BLOCK : SLOT_MEM;
 			b->c->slot[slot].value = v;
 			continue;
 		}
-		int16_t to = new_slot(b, SLOT_MEM, width(b, v), v), from = slot;
+		int16_t to = v < 0 ? new_slot(b, SLOT_BLOCK, 4, v) : new_slot(b, SLOT_MEM, width(b, v), v), from = slot;
 		copy_of(b, from);
 		b->step[b->n_step - 1].d = to;
 	}
@@ -564,16 +574,17 @@ static void build_steps(struct build *b, int32_t n, const int32_t *instr)
 	b->c->n_step[b->sure] = b->n_step;
 }
 
-bool chain_build(struct chain *c, const struct rein_exec *e, int32_t n, const int32_t *instr, int32_t head)
+bool chain_build(struct chain *c, const struct rein_exec *e, int32_t n, const int32_t *instr, int32_t head,
+                 int32_t pooled)
 {
-	struct build b = { .c = c, .e = e, .p = e->program, .plan = e->plan, .head = head };
+	struct build b = { .c = c, .e = e, .p = e->program, .plan = e->plan, .head = head, .pooled = pooled };
 	*c = (struct chain){ .isa = strip_isa(e->cpu->isa) };
 	const struct rein_prog_instr *first = &b.p->instr[instr[0]];
 	int32_t v = head >= 0 ? head : chain_kind(b.p, first) == OP_REDUCE ? first->in[0] : first->out[0];
 	c->count = b.p->value[v].count;
 	build_steps(&b, n, instr);
 	if (b.may_be_sure) {
-		struct build s = { .c = c, .e = e, .p = b.p, .plan = b.plan, .head = head, .sure = true };
+		struct build s = { .c = c, .e = e, .p = b.p, .plan = b.plan, .head = head, .pooled = pooled, .sure = true };
 		build_steps(&s, n, instr);
 		b.full |= s.full;
 	}

@@ -22,6 +22,10 @@ struct conv_isa {
 	/* count rows of n: y[r * ldy + i] = x[r * ldx + i * step], and y[r * ldy + i * step] = x[r * ldx + i] */
 	void (*rows)(int64_t count, int64_t n, const float *x, int64_t ldx, int64_t step, float *y, int64_t ldy);
 	void (*apart)(int64_t count, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy, int64_t step);
+	/* 2 x 2 windows, 2 apart: y (rows x n, dense) of x (2 rows, ldx apart), and x's share of y */
+	void (*average2)(int64_t rows, int64_t n, const float *x, int64_t ldx, float *y);
+	void (*share2)(int64_t rows, int64_t n, const float *y, float *x, int64_t ldx);
+	void (*larger)(int64_t n, const float *x, float *y); /* y = x where x > y or x is NaN */
 	void (*add)(int64_t n, const float *x, float *y);
 	void (*divide)(int64_t n, const float *x, const float *by, float *y);
 	double (*total)(int64_t n, const float *x);
@@ -105,15 +109,21 @@ void norm_run(const struct norm *, struct pool *, void *const *mem, void *worksp
 /* --- window.c: pooling ------------------------------------------------------------------------- */
 struct window {
 	uint32_t op, flags;
+	int keep;              /* derivatives: dx has memory; else only done() sees it */
+	bool pairs;            /* 2 x 2, 2 apart, nothing added around */
 	int32_t in[2], out[2]; /* values */
 	struct source src;
-	int64_t planes, H, W, Ho, Wo, kh, kw, dh, dw;
+	int64_t planes, channels, H, W, Ho, Wo, kh, kw, dh, dw;
 	int64_t size, per, tasks; /* elements of a plane's windows, planes of a task */
 	const struct conv_isa *isa;
 	int64_t own; /* floats of a thread */
 };
 bool window_of(const struct rein_program *, const struct rein_prog_instr *, struct window *);
 int64_t window_plan(struct window *, int isa, int threads);
-void window_run(const struct window *, struct pool *, void *const *mem, void *workspace);
+/* done: planes of a derivative, as in gemm.h, matrix n being image n as (channels, places) */
+void window_run(const struct window *, struct pool *, void *const *mem, void *workspace, gemm_done *done, void *ctx);
+/* One plane of a pooling whose operand has no memory: x is plane `plane` of it. Begin once a run. */
+void window_begin(const struct window *, void *const *mem, void *workspace);
+void window_plane(const struct window *, void *const *mem, void *workspace, int64_t plane, const float *x);
 
 #endif

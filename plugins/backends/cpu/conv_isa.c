@@ -191,6 +191,33 @@ static void apart(int64_t count, int64_t n, const float *x, int64_t ldx, float *
 	}
 }
 
+static void average2(int64_t rows, int64_t n, const float *x, int64_t ldx, float *restrict y)
+{
+	for (int64_t r = 0; r < rows; r++, y += n) {
+		const float *a = x + 2 * r * ldx, *b = a + ldx;
+		for (int64_t i = 0; i < n; i++)
+			y[i] = (((a[2 * i] + a[2 * i + 1]) + b[2 * i]) + b[2 * i + 1]) * 0.25f;
+	}
+}
+
+static void share2(int64_t rows, int64_t n, const float *restrict y, float *restrict x, int64_t ldx)
+{
+	for (int64_t r = 0; r < rows; r++, y += n) {
+		float *a = x + 2 * r * ldx, *b = a + ldx;
+		for (int64_t i = 0; i < n; i++) {
+			float share = y[i] * 0.25f;
+			a[2 * i] = a[2 * i + 1] = share;
+			b[2 * i] = b[2 * i + 1] = share;
+		}
+	}
+}
+
+static void larger(int64_t n, const float *restrict x, float *restrict y)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] = (y[i] == y[i]) & !(x[i] <= y[i]) ? x[i] : y[i];
+}
+
 static void add(int64_t n, const float *restrict x, float *restrict y)
 {
 	for (int64_t i = 0; i < n; i++)
@@ -285,5 +312,5 @@ static void norm_dx(int64_t n, const float *restrict x, const float *restrict g,
 		y[i] = scale * (g[i] - a - (x[i] - mean) * b);
 }
 
-const struct conv_isa ISA(conv) = { MR,  VL,     MD,    taps,   dots,    max_tap, rows,   apart,
-	                                add, divide, total, square, product, affine,  norm_dx };
+const struct conv_isa ISA(conv) = { MR,     VL,     MD,  taps,   dots,  max_tap, rows,    apart,  average2,
+	                                share2, larger, add, divide, total, square,  product, affine, norm_dx };

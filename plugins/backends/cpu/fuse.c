@@ -12,6 +12,8 @@
 
 #include "fuse.h"
 
+#define OP_TAIL 6 /* besides strip.h's: pools what its group's chain makes of a convolution */
+
 struct group {
 	int64_t count, cols;
 	int32_t first, last; /* members: list through next[] in joined order; -1: none left */
@@ -71,6 +73,8 @@ static bool in_register(const struct fuse *f, int32_t m, uint32_t k, int32_t v, 
 		return false;
 	if (f->kind[maker] == OP_OTHER && v != f->p->instr[maker].out[0]) /* what a head has besides its result */
 		return false;
+	if (f->kind[m] == OP_TAIL)
+		return f->p->value[v].count == g->count;
 	if (f->kind[m] != OP_ELEM && f->kind[m] != OP_REDUCE && f->kind[m] != OP_TAKE)
 		return false;
 	return chain_along(f->p, &f->p->instr[m], k, f->p->value[v].count);
@@ -268,6 +272,45 @@ static void grow_groups(struct fuse *f)
 	}
 }
 
+/* True if only group g and instruction k read what g's head makes. */
+static bool head_is_hidden(const struct fuse *f, int32_t g, int32_t k)
+{
+	const struct rein_program *p = f->p;
+	int32_t v = p->instr[f->group[g].head].out[0];
+	uint32_t seen = p->instr[k].in[0] == v;
+	for (int32_t m = f->group[g].first; m >= 0; m = f->next[m])
+		for (uint32_t n = 0; n < p->instr[m].n_in; n++)
+			seen += p->instr[m].in[n] == v;
+	return seen == p->value[v].uses;
+}
+
+/* Pooling of what a convolution's group makes joins it: the planes are in cache, and often need no
+ * memory. */
+static void add_tails(struct fuse *f)
+{
+	struct head head;
+	bool plain;
+	for (int32_t k = 0; k < f->n; k++) {
+		const struct rein_prog_instr *i = &f->p->instr[k];
+		if ((i->op != REIN_OP_MAX_POOL && i->op != REIN_OP_AVG_POOL) || f->group_of[k] != k || f->group[k].head != k)
+			continue;
+		int32_t v = source(f, i->in[0], &plain), g = v < 0 ? -1 : f->group_of[f->p->value[v].instr];
+		if (g < 0 || !plain || f->group[g].head < 0 || f->group[g].reduces || f->group[g].cols ||
+		    !head_of(f->p, &f->p->instr[f->group[g].head], &head) || head.kind != HEAD_CONV ||
+		    head.conv.pass != CONV_FORWARD || f->p->value[v].count != f->group[g].count || !head_is_hidden(f, g, k))
+			continue;
+		int64_t count = f->group[k].count;
+		f->group[k].count = f->group[g].count; /* what in_register() asks for */
+		f->kind[k] = OP_TAIL;
+		if (no_way_round(f, g, k)) {
+			join(f, g, k);
+		} else {
+			f->group[k].count = count;
+			f->kind[k] = OP_OTHER;
+		}
+	}
+}
+
 /* --- order ------------------------------------------------------------------------------- */
 static bool waits_for(struct fuse *f, int32_t g, int32_t other)
 {
@@ -413,18 +456,20 @@ static void write_plan(struct fuse *f, const int32_t *number, int32_t n_kernel, 
 			int32_t v = i->out[o];
 			if (f->kind[k] != OP_REDUCE && !f->kept[v])
 				plan->home[v] = REIN_HOME_NONE;
-			plan->in_place[v] = f->kind[k] != OP_REDUCE && k != g->head && reads_along(f, f->group_of[k]);
+			plan->in_place[v] =
+				f->kind[k] != OP_REDUCE && f->kind[k] != OP_TAIL && k != g->head && reads_along(f, f->group_of[k]);
 		}
 	}
 	for (int32_t g = 0; g < f->n; g++) {
 		struct head head;
+		struct window tail;
 		int32_t at;
 		int64_t partial, bytes;
 		if (f->group[g].first < 0)
 			continue;
 		if (f->group[g].fast) {
 			int32_t n = members(f, g, f->list);
-			if (fuse_measure(f->cpu, f->p, plan, n, f->list, &head, &at, &partial, &bytes))
+			if (fuse_measure(f->cpu, f->p, plan, n, f->list, &head, &tail, &at, &partial, &bytes))
 				plan->workspace[number[g]] = bytes;
 		} else {
 			plan->workspace[number[g]] = old_workspace[plan->kernel[f->group[g].first]];
@@ -443,6 +488,7 @@ static rein_status schedule(struct fuse *f, int32_t *number, int64_t *old_worksp
 	find_hidden(f);
 	make_groups(f);
 	grow_groups(f);
+	add_tails(f);
 	pair_rows(f);
 	add_edges(f);
 	int32_t n_kernel = order(f, number);

@@ -13,6 +13,10 @@ struct fused {
 	struct head head;
 	int32_t a, b, c; /* values */
 	int64_t work, partial;
+	struct window tail; /* pools what the chain leaves in the head's planes; op 0: none */
+	int64_t tail_work;
+	void *tail_at; /* its workspace, of the run at hand */
+	void *const *mem;
 	struct chain chain;
 };
 
@@ -48,7 +52,8 @@ bool head_of(const struct rein_program *p, const struct rein_prog_instr *i, stru
 		h->m = h->norm.channels, h->n = h->norm.inner;
 	} else if (window_of(p, i, &h->window)) {
 		h->kind = HEAD_WINDOW;
-		h->alone = true;
+		h->alone = i->op == REIN_OP_MAX_POOL || i->op == REIN_OP_AVG_POOL;
+		h->m = h->window.channels, h->n = h->window.H * h->window.W;
 	} else {
 		return false;
 	}
@@ -75,12 +80,16 @@ static int64_t head_plan(struct head *h, const struct cpu *cpu, int keep)
 		h->norm.keep = keep;
 		h->tasks = h->norm.n * h->norm.channels;
 		return norm_plan(&h->norm, cpu->isa, threads);
-	default: return window_plan(&h->window, cpu->isa, threads);
+	default:
+		h->window.keep = keep;
+		h->tasks = h->window.planes;
+		return window_plan(&h->window, cpu->isa, threads);
 	}
 }
 
 bool fuse_measure(const struct cpu *cpu, const struct rein_program *p, const struct rein_plan *plan, int32_t n,
-                  const int32_t *instr, struct head *h, int32_t *at, int64_t *partial_bytes, int64_t *workspace)
+                  const int32_t *instr, struct head *h, struct window *tail, int32_t *at, int64_t *partial_bytes,
+                  int64_t *workspace)
 {
 	struct reduce reduce[CHAIN_REDUCE];
 	int n_reduce = 0;
@@ -88,11 +97,14 @@ bool fuse_measure(const struct cpu *cpu, const struct rein_program *p, const str
 	bool by_rows = false;
 	*at = -1;
 	*workspace = 0;
+	tail->op = 0;
 	for (int32_t k = 0; k < n; k++) {
 		const struct rein_prog_instr *i = &p->instr[instr[k]];
 		int kind = chain_kind(p, i);
 		if (*at < 0 && head_of(p, i, h)) {
 			*at = k;
+		} else if (*at >= 0 && !tail->op && window_of(p, i, tail)) {
+			continue;
 		} else if (kind == OP_REDUCE && n_reduce < CHAIN_REDUCE) {
 			int64_t c;
 			reduce[n_reduce].kind = (uint8_t)chain_reduce_kind(p, i, &c);
@@ -112,6 +124,8 @@ bool fuse_measure(const struct cpu *cpu, const struct rein_program *p, const str
 		int64_t size = chain_task_size(count, cols, by_rows);
 		tasks = (count + size - 1) / size;
 	}
+	if (tail->op)
+		*workspace += (window_plan(tail, cpu->isa, cpu->threads < 1 ? 1 : cpu->threads) + 63) / 64 * 64;
 	*partial_bytes = chain_partial_bytes(reduce, n_reduce, cols, tasks);
 	*workspace += *partial_bytes;
 	return true;
@@ -124,13 +138,15 @@ static void finish_piece(void *ctx, int64_t piece, int64_t batch, int64_t r0, in
 	const struct head *h = &f->head;
 	struct chain_task t;
 	int64_t at = (batch * h->m + r0) * h->n + c0;
-	chain_task_begin(&t, &f->chain, f->chain.partial, piece);
-	if (rows == 1 || (cols == h->n && ld == cols)) {
+	if (f->has_chain)
+		chain_task_begin(&t, &f->chain, f->chain.partial, piece);
+	if (f->has_chain && (rows == 1 || (cols == h->n && ld == cols)))
 		chain_task_range(&t, at, rows * cols, block);
-		return;
-	}
-	for (int64_t i = 0; i < rows; i++)
-		chain_task_range(&t, at + i * h->n, cols, block + i * ld);
+	else
+		for (int64_t i = 0; f->has_chain && i < rows; i++)
+			chain_task_range(&t, at + i * h->n, cols, block + i * ld);
+	for (int64_t i = 0; f->tail.op && i < rows; i++)
+		window_plane(&f->tail, f->mem, f->tail_at, batch * h->m + r0 + i, block + i * ld);
 }
 
 static void run_head(struct fused *f, struct rein_exec *e, void *work, gemm_done *done)
@@ -141,7 +157,7 @@ static void run_head(struct fused *f, struct rein_exec *e, void *work, gemm_done
 	case HEAD_GEMM: gemm_run(&h->gemm, e->cpu->pool, a, b, h->gemm.keep ? e->mem[f->c] : NULL, work, done, f); break;
 	case HEAD_CONV: conv_run(&h->conv, e->cpu->pool, a, b, h->conv.keep ? e->mem[f->c] : NULL, work, done, f); break;
 	case HEAD_NORM: norm_run(&h->norm, e->cpu->pool, e->mem, work, done, f); break;
-	default: window_run(&h->window, e->cpu->pool, e->mem, work); break;
+	default: window_run(&h->window, e->cpu->pool, e->mem, work, done, f); break;
 	}
 }
 
@@ -156,7 +172,12 @@ static rein_status run(struct rein_exec *e, struct kernel *k)
 	}
 	if (f->has_chain)
 		chain_begin(&f->chain, e);
-	run_head(f, e, work, f->has_chain ? finish_piece : NULL);
+	if (f->tail.op) {
+		f->mem = e->mem;
+		f->tail_at = work + f->tail_work;
+		window_begin(&f->tail, f->mem, f->tail_at);
+	}
+	run_head(f, e, work, f->has_chain || f->tail.op ? finish_piece : NULL);
 	if (f->has_chain)
 		chain_end(&f->chain, f->chain.partial);
 	return REIN_OK;
@@ -236,12 +257,13 @@ int fuse_compile(struct rein_exec *e, int32_t n, const int32_t *instr, struct ke
 	const struct rein_program *p = e->program;
 	const struct rein_host *host = e->cpu->host;
 	struct head h;
+	struct window tail;
 	int32_t head;
 	int64_t partial, workspace;
 	int made = rows_compile(e, n, instr, out);
 	if (made)
 		return made;
-	if (n < 1 || !fuse_measure(e->cpu, p, e->plan, n, instr, &h, &head, &partial, &workspace))
+	if (n < 1 || !fuse_measure(e->cpu, p, e->plan, n, instr, &h, &tail, &head, &partial, &workspace))
 		return 0;
 	struct fused *f = host->alloc(host, sizeof *f);
 	if (!f)
@@ -251,7 +273,11 @@ int fuse_compile(struct rein_exec *e, int32_t n, const int32_t *instr, struct ke
 	f->work = e->plan->workspace_at[at];
 	f->partial = workspace - partial;
 	f->has_head = head >= 0;
-	f->has_chain = n > (head >= 0);
+	f->has_chain = n > (head >= 0) + (tail.op != 0);
+	f->tail = tail;
+	if (tail.op)
+		f->tail_work =
+			f->partial - (window_plan(&tail, e->cpu->isa, e->cpu->threads < 1 ? 1 : e->cpu->threads) + 63) / 64 * 64;
 	if (f->has_head) {
 		const struct rein_prog_instr *i = &p->instr[instr[head]];
 		f->head = h;
@@ -259,7 +285,8 @@ int fuse_compile(struct rein_exec *e, int32_t n, const int32_t *instr, struct ke
 	}
 	*out = (struct kernel){ .run = run, .destroy = destroy, .data = f, .first = instr[0] };
 	describe(p, n, instr, out->explain, sizeof out->explain);
-	if (f->has_chain && !chain_build(&f->chain, e, n, instr, f->has_head ? f->c : -1))
+	int32_t pooled = tail.op ? chain_root(p, e->plan, tail.in[0]) : -1;
+	if (f->has_chain && !chain_build(&f->chain, e, n, instr, f->has_head ? f->c : -1, pooled))
 		return rein_failf(host, "a group of %d ops is too large (%s)", n, out->explain);
 	if (f->has_head)
 		f->chain.tasks = h.tasks;

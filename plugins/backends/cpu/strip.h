@@ -57,7 +57,7 @@ const struct strip_isa *strip_isa(int isa);
 #define SLOT_REG   0 /* a register of the running thread */
 #define SLOT_MEM   1 /* elements e0.. of a value in memory */
 #define SLOT_ONE   2 /* the single element of a value in memory */
-#define SLOT_BLOCK 3 /* the piece of a matrix product being finished */
+#define SLOT_BLOCK 3 /* the piece of a matrix product or convolution being finished */
 struct slot {
 	uint8_t kind, size; /* size: bytes per element */
 	int16_t reg;
@@ -163,8 +163,9 @@ int32_t chain_root(const struct rein_program *, const struct rein_plan *, int32_
 /* Operand k read element by element along `count` elements, whatever else is in the chain. */
 bool chain_along(const struct rein_program *, const struct rein_prog_instr *, uint32_t k, int64_t count);
 /* Makes the chain of these instructions (recorded order); head: value of the matrix product they
- * finish, or -1. False if a limit is exceeded, which the scheduler's own limits rule out. */
-bool chain_build(struct chain *, const struct rein_exec *, int32_t n, const int32_t *instr, int32_t head);
+ * finish, or -1; pooled: value to leave in the head's place, or -1. False if a limit is exceeded, which the scheduler's own limits rule out. */
+bool chain_build(struct chain *, const struct rein_exec *, int32_t n, const int32_t *instr, int32_t head,
+                 int32_t pooled);
 /* S_* of an op on these dtypes, -1 if strips have none. */
 int strip_op_of(const struct rein_program *, const struct rein_prog_instr *);
 

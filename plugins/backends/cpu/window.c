@@ -17,6 +17,8 @@ struct job {
 	const void *a, *b;
 	void *y0, *y1;
 	float *table, *own;
+	gemm_done *done;
+	void *ctx;
 };
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -32,7 +34,7 @@ bool window_of(const struct rein_program *p, const struct rein_prog_instr *i, st
 	const struct rein_prog_value *x = &p->value[dx ? i->out[0] : i->in[0]], *y = &p->value[dx ? i->in[0] : i->out[0]];
 	if (x->rank != 4 || x->count >= (int64_t)1 << 31)
 		return false;
-	*v = (struct window){ .op = i->op, .flags = a->flags };
+	*v = (struct window){ .op = i->op, .flags = a->flags, .keep = 1, .channels = x->dim[1] };
 	v->in[0] = i->in[0], v->in[1] = i->n_in > 1 ? i->in[1] : -1;
 	v->out[0] = i->out[0], v->out[1] = i->n_out > 1 ? i->out[1] : -1;
 	v->planes = x->dim[0] * x->dim[1], v->H = x->dim[2], v->W = x->dim[3], v->Ho = y->dim[2], v->Wo = y->dim[3];
@@ -48,13 +50,15 @@ bool window_of(const struct rein_program *p, const struct rein_prog_instr *i, st
 	v->size = round_up((v->Ho - 1) * s->W + v->Wo, 16);
 	v->per = TASK_PLANES / (v->H * v->W) < 1 ? 1 : TASK_PLANES / (v->H * v->W);
 	v->tasks = div_up(v->planes, v->per);
-	v->own = round_up(source_plane(s) + SOURCE_SLACK + 2 * v->size, 16);
+	v->pairs = v->kh == 2 && v->kw == 2 && s->sh == 2 && s->sw == 2 && !s->ph && !s->pw && v->dh == 1 && v->dw == 1;
 	return true;
 }
 
 int64_t window_plan(struct window *v, int isa, int threads)
 {
 	v->isa = conv_isa(isa);
+	v->own = round_up(source_plane(&v->src) + SOURCE_SLACK + 2 * v->size, 16) + (v->keep ? 0 : v->H * v->W);
+	v->own = round_up(v->own, 16);
 	return 4 * (v->size + v->own * threads) + 64;
 }
 
@@ -105,13 +109,32 @@ static int32_t first_inside(const struct window *v, int64_t t, int64_t u)
 	return -1;
 }
 
-static void max_pool(const struct job *j, int64_t plane, float *source)
+/* Largest numbers alone, without their places. */
+static void max_only(const struct job *j, int64_t plane, const float *x, float *source)
 {
 	const struct window *v = j->v;
 	const struct source *s = &v->src;
 	float *y = source + source_plane(s) + SOURCE_SLACK;
+	source_fill(s, v->isa, x, source);
+	for (int64_t q = 0; q < v->size; q++)
+		y[q] = -INFINITY;
+	for (int64_t i = 0; i < v->kh; i++)
+		for (int64_t l = 0; l < v->kw; l++)
+			v->isa->larger(v->size, source + tap_at(v, i, l), y);
+	v->isa->rows(v->Ho, v->Wo, y, s->W, 1, (float *)j->y0 + plane * v->Ho * v->Wo, v->Wo);
+}
+
+static void max_pool(const struct job *j, int64_t plane, const float *x, float *source)
+{
+	const struct window *v = j->v;
+	const struct source *s = &v->src;
+	if (!j->y1) {
+		max_only(j, plane, x, source);
+		return;
+	}
+	float *y = source + source_plane(s) + SOURCE_SLACK;
 	int32_t *index = (int32_t *)(y + v->size);
-	source_fill(s, v->isa, (const float *)j->a + plane * v->H * v->W, source);
+	source_fill(s, v->isa, x, source);
 	for (int64_t q = 0; q < v->size; q++) {
 		y[q] = -INFINITY;
 		index[q] = -1;
@@ -122,7 +145,7 @@ static void max_pool(const struct job *j, int64_t plane, float *source)
 			                (int32_t)((i * v->dh - s->ph) * v->W + l * v->dw - s->pw));
 	if (j->y0)
 		v->isa->rows(v->Ho, v->Wo, y, s->W, 1, (float *)j->y0 + plane * v->Ho * v->Wo, v->Wo);
-	for (int64_t t = 0; t < v->Ho && j->y1; t++) {
+	for (int64_t t = 0; t < v->Ho; t++) {
 		int32_t *to = (int32_t *)j->y1 + (plane * v->Ho + t) * v->Wo, low = 0;
 		for (int64_t u = 0; u < v->Wo; u++) {
 			to[u] = index[t * s->W + u];
@@ -133,11 +156,10 @@ static void max_pool(const struct job *j, int64_t plane, float *source)
 	}
 }
 
-static void max_pool_dx(const struct job *j, int64_t plane)
+static void max_pool_dx(const struct job *j, int64_t plane, float *dx)
 {
 	const struct window *v = j->v;
 	int64_t size = v->H * v->W, n = v->Ho * v->Wo;
-	float *dx = (float *)j->y0 + plane * size;
 	const float *g = (const float *)j->a + plane * n;
 	const int32_t *index = (const int32_t *)j->b + plane * n;
 	memset(dx, 0, (size_t)size * sizeof *dx);
@@ -146,12 +168,16 @@ static void max_pool_dx(const struct job *j, int64_t plane)
 			dx[index[q]] += g[q];
 }
 
-static void avg_pool(const struct job *j, int64_t plane, float *source)
+static void avg_pool(const struct job *j, int64_t plane, const float *x, float *source)
 {
 	const struct window *v = j->v;
 	const struct source *s = &v->src;
 	float *y = source + source_plane(s) + SOURCE_SLACK;
-	source_fill(s, v->isa, (const float *)j->a + plane * v->H * v->W, source);
+	if (v->pairs) {
+		v->isa->average2(v->Ho, v->Wo, x, v->W, (float *)j->y0 + plane * v->Ho * v->Wo);
+		return;
+	}
+	source_fill(s, v->isa, x, source);
 	memset(y, 0, (size_t)v->size * sizeof *y);
 	for (int64_t i = 0; i < v->kh; i++)
 		for (int64_t l = 0; l < v->kw; l++)
@@ -161,10 +187,16 @@ static void avg_pool(const struct job *j, int64_t plane, float *source)
 }
 
 /* Shares are added to the slots where the taps read; then the slots become rows again. */
-static void avg_pool_dx(const struct job *j, int64_t plane, float *source)
+static void avg_pool_dx(const struct job *j, int64_t plane, float *dx, float *source)
 {
 	const struct window *v = j->v;
 	const struct source *s = &v->src;
+	if (v->pairs) {
+		if (v->H % 2 || v->W % 2)
+			memset(dx, 0, (size_t)(v->H * v->W) * sizeof *dx);
+		v->isa->share2(v->Ho, v->Wo, (const float *)j->a + plane * v->Ho * v->Wo, dx, v->W);
+		return;
+	}
 	float *share = source + source_plane(s) + SOURCE_SLACK;
 	memset(source, 0, (size_t)(source_plane(s) + SOURCE_SLACK + v->size) * sizeof *source);
 	for (int64_t t = 0; t < v->Ho; t++)
@@ -172,7 +204,6 @@ static void avg_pool_dx(const struct job *j, int64_t plane, float *source)
 	for (int64_t i = 0; i < v->kh; i++)
 		for (int64_t l = 0; l < v->kw; l++)
 			v->isa->add(v->size, share, source + tap_at(v, i, l));
-	float *dx = (float *)j->y0 + plane * v->H * v->W;
 	if (s->nh < s->sh || s->nw < s->sw || s->H * s->sh - s->ph < v->H || s->W * s->sw - s->pw < v->W)
 		memset(dx, 0, (size_t)(v->H * v->W) * sizeof *dx);
 	for (int64_t p = 0; p < s->nh; p++)
@@ -186,30 +217,69 @@ static void avg_pool_dx(const struct job *j, int64_t plane, float *source)
 		}
 }
 
+static void pool_plane(const struct job *j, int64_t plane, const float *x)
+{
+	float *own = j->own + pool_self() * j->v->own;
+	if (j->v->op == REIN_OP_MAX_POOL)
+		max_pool(j, plane, x, own);
+	else
+		avg_pool(j, plane, x, own);
+}
+
+static void dx_plane(const struct job *j, int64_t plane)
+{
+	const struct window *v = j->v;
+	int64_t size = v->H * v->W;
+	float *own = j->own + pool_self() * v->own, *dx = v->keep ? (float *)j->y0 + plane * size : own + v->own - size;
+	if (v->op == REIN_OP_MAX_POOL_DX)
+		max_pool_dx(j, plane, dx);
+	else
+		avg_pool_dx(j, plane, dx, own);
+	if (j->done)
+		j->done(j->ctx, plane, plane / v->channels, plane % v->channels, 1, 0, size, dx, size);
+}
+
 static void run_task(void *arg, int task)
 {
 	const struct job *j = arg;
 	const struct window *v = j->v;
-	float *own = j->own + pool_self() * v->own;
 	for (int64_t plane = task * v->per; plane < min((task + 1) * v->per, v->planes); plane++)
-		switch (v->op) {
-		case REIN_OP_MAX_POOL: max_pool(j, plane, own); break;
-		case REIN_OP_MAX_POOL_DX: max_pool_dx(j, plane); break;
-		case REIN_OP_AVG_POOL: avg_pool(j, plane, own); break;
-		default: avg_pool_dx(j, plane, own); break;
-		}
+		if (v->op == REIN_OP_MAX_POOL || v->op == REIN_OP_AVG_POOL)
+			pool_plane(j, plane, (const float *)j->a + plane * v->H * v->W);
+		else
+			dx_plane(j, plane);
 }
 
-void window_run(const struct window *v, struct pool *pool, void *const *mem, void *workspace)
+static struct job job_of(const struct window *v, void *const *mem, void *workspace)
 {
-	struct job j = { v,
-		             mem[v->in[0]],
-		             v->in[1] < 0 ? NULL : mem[v->in[1]],
-		             mem[v->out[0]],
-		             v->out[1] < 0 ? NULL : mem[v->out[1]],
-		             workspace,
-		             (float *)workspace + v->size };
+	return (struct job){ .v = v,
+		                 .a = mem[v->in[0]],
+		                 .b = v->in[1] < 0 ? NULL : mem[v->in[1]],
+		                 .y0 = mem[v->out[0]],
+		                 .y1 = v->out[1] < 0 ? NULL : mem[v->out[1]],
+		                 .table = workspace,
+		                 .own = (float *)workspace + v->size };
+}
+
+void window_run(const struct window *v, struct pool *pool, void *const *mem, void *workspace, gemm_done *done,
+                void *ctx)
+{
+	struct job j = job_of(v, mem, workspace);
+	j.done = done;
+	j.ctx = ctx;
 	if (v->op != REIN_OP_MAX_POOL_DX)
 		fill_table(&j);
 	pool_run(v->planes * v->H * v->W < PARALLEL_WORK ? NULL : pool, (int)v->tasks, run_task, &j);
+}
+
+void window_begin(const struct window *v, void *const *mem, void *workspace)
+{
+	struct job j = job_of(v, mem, workspace);
+	fill_table(&j);
+}
+
+void window_plane(const struct window *v, void *const *mem, void *workspace, int64_t plane, const float *x)
+{
+	struct job j = job_of(v, mem, workspace);
+	pool_plane(&j, plane, x);
 }
