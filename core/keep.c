@@ -10,6 +10,10 @@
  * checkpoint.safetensors: every state but data and tables, `best/<state>` for the copy that
  * early stopping may restore, `rewind.<epoch>/<state>` for those that rewind stages go back to, `mem/<section>.<name>` for stored blocks, `path/<parameter>`, and
  * the position as metadata.
+ *
+ * After channels were removed both files hold the smaller tensors, and as metadata `removed` the
+ * shapes that the config gives: one `name 16,1,5,5` a line. A network of those shapes takes the
+ * smaller ones when it reads the file; a file of another network is refused as ever.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -224,6 +228,29 @@ static struct position {
 
 #define POSITION(t, i) (*(int64_t *)(void *)((char *)(t) + positions[i].offset))
 
+/* Shapes before channels were removed, of the states that are in this file. */
+static void bundle_removed(struct trainer *t, struct bundle *b,
+                           bool (*which)(const struct trainer *, const struct state *))
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = t->smaller ? must(open_memstream(&text, &size)) : NULL;
+
+	for (int i = 0; out && i < t->store->n; i++) {
+		const struct state *s = t->store->state[i];
+		if (!s->shrunk || !which(t, s))
+			continue;
+		fprintf(out, "%s ", s->name);
+		for (uint32_t a = 0; a < s->rank; a++)
+			fprintf(out, "%s%" PRId64, a ? "," : "", s->full[a]);
+		fputc('\n', out);
+	}
+	if (!out)
+		return;
+	fclose(out);
+	bundle_text(b, "removed", must(text));
+}
+
 bool trainer_save(struct trainer *t, const char *path, char *why, size_t size)
 {
 	struct bundle b = { 0 };
@@ -259,6 +286,7 @@ bool trainer_save(struct trainer *t, const char *path, char *why, size_t size)
 		snprintf(name, sizeof name, "path/%s", s->name);
 		bundle_add(&b, must(strdup(name)), REIN_REAL_T, 2, dim, dim[0] * dim[1] * 4, t->path[i], false);
 	}
+	bundle_removed(t, &b, in_checkpoint);
 	bundle_meta(&b, "checkpoint", 1);
 	bundle_meta(&b, "seed", (int64_t)t->store->seed);
 	bundle_meta(&b, "stage", t->at_stage);
@@ -337,6 +365,7 @@ bool trainer_save_model(struct trainer *t, const char *path, char *why, size_t s
 	t->diag = told;
 	diag_destroy(quiet);
 	bundle_classes(&b, &t->train->info);
+	bundle_removed(t, &b, is_model_state);
 	if (good)
 		return bundle_write(&b, path, why, size);
 	bundle_finish(&b);
@@ -354,6 +383,11 @@ static void shape(char *buf, size_t size, uint32_t rank, const int64_t *dim)
 		snprintf(buf + at, size - at, ")");
 }
 
+static bool same_shape(const struct st_tensor *x, const struct state *s)
+{
+	return x->dtype == s->dtype && x->rank == s->rank && memcmp(x->dim, s->dim, s->rank * sizeof *s->dim) == 0;
+}
+
 /* Tensor `prefix`state of the file, of the state's shape; NULL with the reason. */
 static const struct st_tensor *tensor_for(const struct st_file *f, const char *path, const char *prefix,
                                           const struct state *s, char *why, size_t size)
@@ -366,7 +400,7 @@ static const struct st_tensor *tensor_for(const struct st_file *f, const char *p
 		snprintf(why, size, "%s: there is no tensor '%s'", path, name);
 		return NULL;
 	}
-	if (x->dtype != s->dtype || x->rank != s->rank || memcmp(x->dim, s->dim, s->rank * sizeof *s->dim) != 0) {
+	if (!same_shape(x, s)) {
 		shape(a, sizeof a, x->rank, x->dim);
 		shape(b, sizeof b, s->rank, s->dim);
 		snprintf(why, size, "%s: tensor '%s' is %s %s, the network has %s %s", path, name, dtype_name(x->dtype), a,
@@ -374,6 +408,99 @@ static const struct st_tensor *tensor_for(const struct st_file *f, const char *p
 		return NULL;
 	}
 	return x;
+}
+
+/* --- smaller shapes ------------------------------------------------------------------------------- */
+static const char *meta_text(const struct st_file *f, const char *key)
+{
+	for (int i = 0; i < f->n_meta; i++)
+		if (strcmp(f->meta_key[i], key) == 0)
+			return f->meta_value[i];
+	return NULL;
+}
+
+/* Does a line of `removed` say that the tensor had the state's shape before? */
+static bool had_shape(const char *removed, const struct state *s)
+{
+	char line[512];
+	size_t n = (size_t)snprintf(line, sizeof line, "%s ", s->name);
+
+	for (uint32_t a = 0; a < s->rank && n < sizeof line; a++)
+		n += (size_t)snprintf(line + n, sizeof line - n, "%s%" PRId64, a ? "," : "", s->dim[a]);
+	for (const char *at = removed; n < sizeof line && (at = strstr(at, line)); at++)
+		if ((at == removed || at[-1] == '\n') && (at[n] == '\n' || !at[n]))
+			return true;
+	return false;
+}
+
+/* The tensor of a smaller network for this state, if that is what the file has for it. */
+static const struct st_tensor *smaller_tensor(const struct st_file *f, const char *removed, const struct state *s)
+{
+	const struct st_tensor *x = st_find(f, s->name);
+	bool smaller = false;
+
+	if (!x || x->dtype != s->dtype || x->rank != s->rank || !had_shape(removed, s))
+		return NULL;
+	for (uint32_t a = 0; a < s->rank; a++) {
+		if (x->dim[a] < 1 || x->dim[a] > s->dim[a])
+			return NULL;
+		smaller = smaller || x->dim[a] < s->dim[a];
+	}
+	return smaller ? x : NULL;
+}
+
+/* States kept for a parameter that are not in the file: like it along the axes in which they were. */
+static void reshape_followers(struct trainer *t, const struct state *w, const int64_t *full)
+{
+	for (int i = 0; i < t->store->n; i++) {
+		struct state *s = t->store->state[i];
+		int64_t dim[REIN_MAX_RANK];
+		bool like = s->rank == w->rank && s->rank && store_follows(t->store, s) == w;
+		for (uint32_t a = 0; like && a < s->rank; a++) {
+			like = s->dim[a] == full[a] || s->dim[a] == 1;
+			dim[a] = s->dim[a] == 1 ? 1 : w->dim[a];
+		}
+		if (like)
+			store_reshape(t->store, s, dim);
+	}
+}
+
+/* Takes the shapes of a file whose network has lost channels, and records all again. */
+static bool adopt_shapes(struct trainer *t, const struct st_file *f, const char *path,
+                         bool (*which)(const struct trainer *, const struct state *), char *why, size_t size)
+{
+	const char *removed = meta_text(f, "removed");
+	struct diag *told = t->diag;
+	bool any = false;
+
+	for (int i = 0; removed && i < t->store->n; i++) { /* all of them, or the file is another network's */
+		const struct state *s = t->store->state[i];
+		const struct st_tensor *x = which(t, s) ? st_find(f, s->name) : NULL;
+		if (x && !same_shape(x, s) && !smaller_tensor(f, removed, s))
+			return tensor_for(f, path, "", s, why, size);
+	}
+	for (int i = 0; removed && i < t->store->n; i++) {
+		struct state *s = t->store->state[i];
+		const struct st_tensor *x = s->shrunk || !which(t, s) ? NULL : smaller_tensor(f, removed, s);
+		int64_t full[REIN_MAX_RANK];
+		if (!x)
+			continue;
+		memcpy(full, s->dim, sizeof full);
+		store_reshape(t->store, s, x->dim);
+		if (s->role == STATE_PARAM)
+			reshape_followers(t, s, full);
+		any = true;
+	}
+	if (!any)
+		return true;
+	t->smaller = true;
+	t->diag = diag_create();
+	bool good = trainer_record_again(t);
+	if (!good)
+		snprintf(why, size, "%s: the shapes of its tensors, of which channels were removed, do not fit together", path);
+	diag_destroy(t->diag);
+	t->diag = told;
+	return good;
 }
 
 static bool load_states(struct trainer *t, const struct st_file *f, const char *path, const char *prefix,
@@ -527,7 +654,8 @@ bool trainer_load(struct trainer *t, const char *path, char *why, size_t size)
 	bool good = meta_int(f, "checkpoint", &version) && version == 1;
 	if (!good)
 		snprintf(why, size, "%s: this is not a checkpoint of a run", path);
-	good = good && load_states(t, f, path, "", in_checkpoint, why, size) && load_best(t, f, path, why, size) &&
+	good = good && adopt_shapes(t, f, path, in_checkpoint, why, size) &&
+	       load_states(t, f, path, "", in_checkpoint, why, size) && load_best(t, f, path, why, size) &&
 	       load_rewound(t, f, path, why, size) && load_blocks(t, f, path, why, size) &&
 	       load_position(t, f, path, why, size);
 	if (good && meta_int(f, "path_rows", &rows))
@@ -542,7 +670,8 @@ bool load_weights(struct trainer *t, const char *path, bool views, char *why, si
 
 	if (!f)
 		return false;
-	bool good = load_states(t, f, path, "", is_model_state, why, size);
+	bool good =
+		adopt_shapes(t, f, path, is_model_state, why, size) && load_states(t, f, path, "", is_model_state, why, size);
 	for (int i = 0; good && views && i < t->store->n; i++) {
 		struct state *s = t->store->state[i];
 		char name[512];

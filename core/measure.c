@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "rec.h"
 #include "rein/math.h"
 #include "train.h"
 
@@ -45,6 +46,9 @@ static void measure_entries(struct trainer *t, struct metrics *out)
 	struct entries e = { 0 };
 	char name[128];
 
+	metrics_set(out, "parameters", 0);
+	metrics_set(out, "nonzero", 0);
+	metrics_set(out, "sparsity", 0);
 	for (int i = 0; i < net->n_param; i++) {
 		const struct state *w = net->param[i];
 		int64_t n = nonzeros(t, w), rows = w->rank > 1 ? w->dim[0] : 1;
@@ -55,7 +59,7 @@ static void measure_entries(struct trainer *t, struct metrics *out)
 		e.csr += (double)(8 * n + 4 * (rows + 1));
 		e.bitmap += (double)(4 * n + (w->count + 7) / 8);
 	}
-	metrics_set(out, "parameters", e.all);
+	metrics_set(out, "parameters", e.all); /* known first, told first */
 	metrics_set(out, "nonzero", e.nonzero);
 	metrics_set(out, "sparsity", e.all > 0 ? 1 - e.nonzero / e.all : 0);
 	metrics_set(out, "bytes.dense", 4 * e.all);
@@ -64,46 +68,69 @@ static void measure_entries(struct trainer *t, struct metrics *out)
 }
 
 /* --- products --------------------------------------------------------------------------- */
-/* The parameter behind an operand, through views of it, or NULL. */
-static const struct state *weight_of(const struct trainer *t, const struct rein_program *p, int32_t value)
+/* What makes an operand, views of it left out. */
+static const struct rein_prog_instr *source_of(const struct rein_program *p, int32_t value)
 {
 	const struct rein_prog_instr *i = &p->instr[p->value[value].instr];
 
 	while (i->op == REIN_OP_RESHAPE || i->op == REIN_OP_PERMUTE)
 		i = &p->instr[p->value[i->in[0]].instr];
-	if (i->op != REIN_OP_READ)
-		return NULL;
-	const struct state *s = t->store->state[i->state];
-	return s->role == STATE_PARAM ? s : NULL;
+	return i;
 }
 
-/* Of all rows: 0 for an op that is no product. */
+/* Multiply-adds of all rows. */
 static double product_macs(const struct rein_program *p, const struct rein_prog_instr *i)
 {
-	const struct rein_prog_value *y = &p->value[i->out[0]], *a = &p->value[i->in[0]];
+	const struct rein_prog_value *y = &p->value[i->out[0]], *a = &p->value[i->in[0]], *w = &p->value[i->in[1]];
 
 	if (i->op == REIN_OP_MATMUL)
 		return (double)y->count * (double)a->dim[a->rank - (i->attr.flags & REIN_TA ? 2 : 1)];
-	const struct rein_prog_value *w = &p->value[i->in[1]];
-	return i->op == REIN_OP_CONV2D ? (double)y->count * (double)(w->dim[1] * w->dim[2] * w->dim[3]) : 0;
+	return (double)y->count * (double)(w->dim[1] * w->dim[2] * w->dim[3]);
 }
 
+/* Products with constant matrices are pooling, not layers of weights: they do not count. */
 static void measure_macs(struct trainer *t, const struct rein_program *p, int64_t rows, struct metrics *out)
 {
 	double all = 0, left = 0;
 
 	for (uint32_t k = 0; k < p->n_instr; k++) {
 		const struct rein_prog_instr *i = &p->instr[k];
+		const struct state *w = NULL;
+		bool constant = false;
 		if (i->op != REIN_OP_MATMUL && i->op != REIN_OP_CONV2D)
 			continue;
-		double macs = product_macs(p, i) / (double)rows;
-		const struct state *w = weight_of(t, p, i->in[1]);
-		w = w ? w : weight_of(t, p, i->in[0]);
+		for (int side = 0; side < 2; side++) {
+			const struct rein_prog_instr *from = source_of(p, i->in[side]);
+			constant = constant || from->op == REIN_OP_CONST;
+			if (from->op == REIN_OP_READ && t->store->state[from->state]->role == STATE_PARAM)
+				w = t->store->state[from->state];
+		}
+		double macs = constant ? 0 : product_macs(p, i) / (double)rows;
 		all += macs;
 		left += w ? macs * (double)nonzeros(t, w) / (double)w->count : macs;
 	}
 	metrics_set(out, "macs", all);
 	metrics_set(out, "macs.nonzero", left);
+}
+
+int recorded_ops(const struct recorder *r) { return r->n_instr; }
+
+int64_t recorded_macs(const struct recorder *r, int first)
+{
+	int64_t sum = 0;
+
+	for (int k = first; k < r->n_instr; k++) {
+		const struct rec_instr *i = &r->instr[k];
+		const struct rec_value *y = &r->value[i->out];
+		if (i->op == REIN_OP_MATMUL) {
+			const struct rec_value *a = &r->value[rec_in(r, i, 0).id];
+			sum += y->count * a->dim[a->rank - (i->attr.flags & REIN_TA ? 2 : 1)];
+		} else if (i->op == REIN_OP_CONV2D) {
+			const struct rec_value *w = &r->value[rec_in(r, i, 1).id];
+			sum += y->count * w->dim[1] * w->dim[2] * w->dim[3];
+		}
+	}
+	return sum;
 }
 
 /* --- time ---------------------------------------------------------------------------------- */
@@ -160,6 +187,24 @@ static struct compiled *forward_once(struct trainer *t, int64_t rows)
 	if (view)
 		pass_unview(&p);
 	return build(t, pass_end(&p));
+}
+
+float *forward_outputs(struct trainer *t, int64_t *n)
+{
+	struct compiled *c = forward_once(t, t->batch);
+	float *out = NULL;
+
+	if (c && compiled_run(c, 1) >= 0) {
+		const struct rein_program *p = &c->program->p;
+		*n = p->value[p->output[0]].count;
+		out = zalloc((size_t)*n + 1, sizeof *out);
+		if (compiled_output(c, 0, out, *n * (int64_t)sizeof *out) < 0) {
+			free(out);
+			out = NULL;
+		}
+	}
+	compiled_destroy(c);
+	return out;
 }
 
 bool measure_stage(struct trainer *t, bool evaluate, struct metrics *out)

@@ -146,13 +146,14 @@ static void layer_activation(struct pass *p, const struct layer *l, rein_val out
 	}
 }
 
-static void layer_note(struct pass *p, struct layer *l, rein_val out)
+static void layer_note(struct pass *p, struct layer *l, rein_val out, int first)
 {
 	int32_t rank = rein_rank(p->r, out);
 
 	if (!p->dry || rank < 0)
 		return;
 	l->rank = (uint32_t)rank;
+	l->macs = recorded_macs(p->rec, first) / (rank ? rein_dim(p->r, out, 0) : 1);
 	for (int32_t i = 0; i < rank; i++)
 		l->dim[i] = rein_dim(p->r, out, i);
 }
@@ -179,10 +180,11 @@ rein_val network_forward(struct pass *p, struct network *net, rein_val x, uint32
 		struct rein_call call = { sizeof call, mode, (uint32_t)l->n_in, keep, in };
 		for (int k = 0; k < l->n_in; k++)
 			in[k] = l->in[k] < 0 ? x : out[l->in[k]];
+		int first = recorded_ops(p->rec);
 		pass_enter(p, l->inst, NULL);
 		out[i] = l->inst->component->vt.layer.record(l->inst->self, p->r, &call);
 		pass_leave(p);
-		layer_note(p, l, out[i]);
+		layer_note(p, l, out[i], first);
 		if (main_net && p->collect)
 			layer_activation(p, l, out[i]);
 		if (main_net && p->diagnose && p->call == 1)
@@ -225,6 +227,8 @@ static int64_t layer_macs(const struct trainer *t, const struct network *net, co
 
 	if (!vt->macs || l->rank == 0)
 		return 0;
+	if (l->macs) /* the shapes may have become smaller than the keys say */
+		return l->macs;
 	if (from < 0)
 		return vt->macs(l->inst->self, info->rank, info->dim, l->rank - 1, l->dim + 1);
 	return vt->macs(l->inst->self, net->layer[from].rank - 1, net->layer[from].dim + 1, l->rank - 1, l->dim + 1);

@@ -475,7 +475,7 @@ bool prune_prepare(struct trainer *t, struct stage *s)
 	s->k = counter(t, trainer_text(t, "prune.%s", s->name), REIN_I32_T, 1, &n, STATE_DATA);
 	if (!vt->keep) {
 		s->rest = build(t, prune_program(t, s, true));
-		if (!s->rest || !amount_possible(t, s))
+		if (!s->rest || (!t->smaller && !amount_possible(t, s)))
 			return false;
 	}
 	s->program = build(t, prune_program(t, s, false));

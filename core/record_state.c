@@ -230,11 +230,12 @@ rein_val rec_param(struct rein_rec *rec, const char *name, uint32_t rank, const 
 
 	if (!shape_ok(r, "parameter", name, rank, dim))
 		return REC_POISON;
-	/* The stored shape is the truth once channels may have been removed. */
+	/* The stored shape is the truth once channels may have been removed: what is asked for then
+	 * may even be smaller (channels over groups, of which there are fewer now). */
 	if (old && old->role == STATE_PARAM && old->rank == rank && old->dtype == REIN_REAL_T) {
 		n = store_index(r->store, old);
 		for (uint32_t i = 0; i < rank; i++)
-			if (old->dim[i] > dim[i]) {
+			if (old->dim[i] > dim[i] && !old->shrunk) {
 				rec_refuse(r, "parameter '%s' is %s, asked for as %s", full, shape_text(old->rank, old->dim).s,
 				           shape_text(rank, dim).s);
 				return REC_POISON;

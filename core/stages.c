@@ -8,6 +8,7 @@
  *   cut    = prune with=small       with: an entry of [pruners]
  *   back   = rewind epoch=0         weights of then, masks of now
  *   more   = repeat from=cut times=3
+ *   less   = remove on=conv* round_to=8 fold=no    channels without effect
  *   robust = attack with=fgsm,pgd split=val limit=1000 images=8 save=yes
  *
  * Without the section: train, evaluate. A new type is a row of `types` with its functions, and
@@ -39,6 +40,7 @@ static bool evaluate_run(struct trainer *t, struct stage *s, struct metrics *out
 
 #define NEEDS_WITH 1u /* with=NAME has to be there */
 #define TRAINS     2u
+#define CHANGES    4u /* the network: evaluated behind it */
 
 static const struct type {
 	const char *name;
@@ -55,7 +57,8 @@ static const struct type {
 	  train_prepare,
 	  train_run },
 	{ "evaluate", { "split", NULL }, 0, 0, evaluate_prepare, evaluate_run },
-	{ "prune", { "with", "batches", NULL }, REIN_PRUNER, NEEDS_WITH, prune_prepare, prune_run },
+	{ "prune", { "with", "batches", NULL }, REIN_PRUNER, NEEDS_WITH | CHANGES, prune_prepare, prune_run },
+	{ "remove", { "on", "round_to", "fold", NULL }, 0, CHANGES, remove_prepare, remove_run },
 	{ "rewind", { "epoch", NULL }, 0, 0, rewind_prepare, rewind_run },
 	{ "repeat", { "from", "times", NULL }, 0, 0, NULL, NULL },
 	{ "attack",
@@ -190,6 +193,16 @@ static void stage_int(struct reading *r, int64_t *out, int64_t min)
 		           r->arg->key, r->arg->value, (int)min);
 }
 
+static void stage_on(struct reading *r) { r->s->on = r->arg->value; }
+
+static void stage_fold(struct reading *r)
+{
+	if (!parse_bool(r->arg->value, &r->s->fold))
+		diag_error(r->t->diag, &r->arg->value_at, "[stages] %s: fold=%s is neither yes nor no", r->s->name,
+		           r->arg->value);
+}
+
+static void stage_round_to(struct reading *r) { stage_int(r, &r->s->round_to, 1); }
 static void stage_epochs(struct reading *r) { stage_int(r, &r->s->epochs, 0); }
 static void stage_limit(struct reading *r) { stage_int(r, &r->s->limit, 1); }
 static void stage_begin(struct reading *r) { stage_int(r, &r->s->when.begin, 0); }
@@ -206,12 +219,26 @@ static const struct {
 	void (*read)(struct reading *);
 	bool grows;
 } keys[] = {
-	{ "with", stage_with, false },          { "prune", stage_with, false },  { "split", stage_split, false },
-	{ "epochs", stage_epochs, false },      { "limit", stage_limit, false }, { "schedule", stage_schedule, true },
-	{ "initial", stage_initial, true },     { "begin", stage_begin, true },  { "end", stage_end, true },
-	{ "frequency", stage_frequency, true }, { "unit", stage_unit, true },    { "batches", stage_batches, true },
-	{ "epoch", stage_epoch, false },        { "from", stage_from, false },   { "times", stage_times, false },
-	{ "images", stage_attack, false },      { "save", stage_attack, false },
+	{ "with", stage_with, false },
+	{ "prune", stage_with, false },
+	{ "split", stage_split, false },
+	{ "epochs", stage_epochs, false },
+	{ "limit", stage_limit, false },
+	{ "schedule", stage_schedule, true },
+	{ "initial", stage_initial, true },
+	{ "begin", stage_begin, true },
+	{ "end", stage_end, true },
+	{ "frequency", stage_frequency, true },
+	{ "unit", stage_unit, true },
+	{ "batches", stage_batches, true },
+	{ "on", stage_on, false },
+	{ "fold", stage_fold, false },
+	{ "round_to", stage_round_to, false },
+	{ "epoch", stage_epoch, false },
+	{ "from", stage_from, false },
+	{ "times", stage_times, false },
+	{ "images", stage_attack, false },
+	{ "save", stage_attack, false },
 };
 
 static void stage_key(struct reading *r)
@@ -345,6 +372,9 @@ static void stage_read(struct trainer *t, const struct spec *spec)
 		               .type = type,
 		               .epochs = t->env.settings->epochs,
 		               .batches = 10,
+		               .on = "*",
+		               .round_to = 1,
+		               .fold = true,
 		               .when = { .kind = -1, .end = -1 },
 		               .split = data_split(t->data, "val") ? "val" : t->train->name };
 	struct reading r = { .t = t, .s = &s, .type = &types[type], .from = -1 };
@@ -404,6 +434,7 @@ bool stages_masks(struct trainer *t)
 				return false;
 			pruned = t->prunes = true;
 		}
+		t->prunes = t->prunes || types[t->stage[i].type].run == remove_run;
 		if (stage_trains(&t->stage[i]) && pruned)
 			t->masks = true;
 	}
@@ -414,7 +445,7 @@ bool stages_prepare(struct trainer *t)
 {
 	int errors = diag_errors(t->diag);
 
-	for (int i = 0; i < t->n_stage; i++)
+	for (int i = t->at_stage < 0 ? 0 : t->at_stage; i < t->n_stage; i++) /* those behind have had their time */
 		if (types[t->stage[i].type].prepare)
 			types[t->stage[i].type].prepare(t, &t->stage[i]);
 	return diag_errors(t->diag) == errors;
@@ -423,9 +454,6 @@ bool stages_prepare(struct trainer *t)
 void stages_finish(struct trainer *t)
 {
 	for (int i = 0; i < t->n_stage; i++) {
-		compiled_destroy(t->stage[i].program);
-		compiled_destroy(t->stage[i].rest);
-		compiled_destroy(t->stage[i].gradient);
 		free(t->stage[i].pruned);
 		free(t->stage[i].follow);
 		free(t->stage[i].units);
@@ -466,9 +494,7 @@ int64_t trainer_epochs(const struct trainer *t)
 /* Sizes and times behind the last row of each stage, where they change within the run. */
 static bool stage_measured(struct trainer *t, const struct stage *s, struct metrics *out)
 {
-	bool changed = types[s->type].with == REIN_PRUNER && !stage_trains(s);
-
-	return !t->prunes || !t->stage_done || measure_stage(t, changed, out);
+	return !t->prunes || !t->stage_done || measure_stage(t, types[s->type].flags & CHANGES, out);
 }
 
 rein_status trainer_next(struct trainer *t, struct metrics *out, struct diag *d)

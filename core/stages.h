@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * stages.h: what [stages] is made of, shared by stages.c, prune.c, rewind.c, attacks.c and epoch.c.
+ * stages.h: what [stages] is made of, shared by stages.c, prune.c, remove.c, rewind.c, attacks.c and epoch.c.
  *
  * A new kind of stage: its row in the table of stages.c, and a function that runs it.
  */
@@ -52,6 +52,10 @@ struct stage {
 	int64_t batches; /* that scores' gradients are taken over */
 	struct state **slope, *picked;
 	struct compiled *gradient;
+	/* remove */
+	const char *on; /* weights whose rows may go */
+	int64_t round_to;
+	bool fold;
 	/* rewind */
 	struct rewound *back;
 	/* attack */
@@ -74,6 +78,9 @@ bool prune_run(struct trainer *, struct stage *, struct metrics *);
 int64_t prune_next(const struct stage *, int64_t step);
 bool prune_due(struct trainer *, const struct stage *, int64_t step);
 void prune_metrics(struct trainer *, struct metrics *); /* nonzero, nonzero.<parameter>, sparsity */
+
+bool remove_prepare(struct trainer *, struct stage *);
+bool remove_run(struct trainer *, struct stage *, struct metrics *);
 
 bool rewind_prepare(struct trainer *, struct stage *);
 bool rewind_run(struct trainer *, struct stage *, struct metrics *);

@@ -155,6 +155,48 @@ struct state *store_declare(struct store *s, const char *name, uint32_t role, ui
 	return t;
 }
 
+/* --- other shapes ------------------------------------------------------------------- */
+void store_reshape(struct store *s, struct state *t, const int64_t *dim)
+{
+	if (!t->shrunk)
+		memcpy(t->full, t->dim, sizeof t->full);
+	t->shrunk = true;
+	t->count = 1;
+	for (uint32_t i = 0; i < t->rank; i++) {
+		t->dim[i] = dim[i];
+		t->count *= dim[i];
+	}
+	if (t->mem)
+		vt(s)->free(s->backend->self, t->mem);
+	t->mem = NULL;
+	t->ready = false;
+}
+
+/* Is `part` in `name`, with dots or an end on both sides? */
+static bool named(const char *name, const char *part)
+{
+	size_t n = strlen(part);
+
+	for (const char *at = name; (at = strstr(at, part)); at++)
+		if ((at == name || at[-1] == '.') && (at[n] == '.' || !at[n]))
+			return true;
+	return false;
+}
+
+struct state *store_follows(const struct store *s, const struct state *t)
+{
+	struct state *best = NULL;
+
+	for (int i = 0; i < s->n; i++) {
+		struct state *w = s->state[i];
+		if (w->role != STATE_PARAM || w == t || t->role == STATE_PARAM || !named(t->name, w->name))
+			continue;
+		if (!best || strlen(w->name) > strlen(best->name))
+			best = w;
+	}
+	return best;
+}
+
 /* --- initial values ----------------------------------------------------------------- */
 static void draw_uniform(struct store *s, const struct state *t, double a, double b, double *out)
 {

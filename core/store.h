@@ -23,8 +23,10 @@ struct state {
 	uint64_t draw;         /* order in which it was declared */
 	bool frozen;           /* a parameter that does not train */
 	bool ready;            /* memory holds its initial or loaded value */
-	void *mem;             /* device memory or NULL until store_allocate */
-	void *mask;            /* struct state * of its pruning mask, or NULL */
+	bool shrunk;           /* entries were removed: it had `full` of them along its axes */
+	int64_t full[REIN_MAX_RANK];
+	void *mem;  /* device memory or NULL until store_allocate */
+	void *mask; /* struct state * of its pruning mask, or NULL */
 	const struct instance *owner;
 };
 
@@ -49,6 +51,12 @@ struct state *store_declare(struct store *, const char *name, uint32_t role, uin
                             const int64_t *dim, const struct rein_init *, const char **why);
 struct state *store_find(const struct store *, const char *name);
 int store_index(const struct store *, const struct state *);
+
+/* The state gets other sizes along its axes, and no memory: store_allocate gives it new one. */
+void store_reshape(struct store *, struct state *, const int64_t *dim);
+/* The parameter that a state is kept for, as its name says (`adam.fc1.weight.m`, `fc1.weight.mask`),
+ * or NULL. */
+struct state *store_follows(const struct store *, const struct state *);
 
 /* Memory for every state that has none, then initial values for those not ready (VALUE
  * inits are left to the caller, which runs their program and sets ready). */

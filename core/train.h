@@ -25,6 +25,7 @@ struct layer {
 	int n_in, *in; /* layers it reads; -1: the network's input */
 	uint32_t rank; /* of its output, batch first; known after the first recording */
 	int64_t dim[REIN_MAX_RANK];
+	int64_t macs; /* of one sample: products as recorded */
 };
 
 struct network {
@@ -85,6 +86,7 @@ struct trainer {
 	int64_t batch, steps, rest;    /* steps per epoch; rest: samples in a shorter last one, or 0 */
 	bool has_view, refresh, masks; /* masks: pruned weights train on */
 	bool looked;                   /* the parameters are known */
+	bool smaller;                  /* channels were removed: shapes are not those of the config */
 	bool prunes;                   /* a stage prunes or removes: stages end with sizes and times */
 
 	int n_scalar, cap_scalar;
@@ -147,6 +149,10 @@ void at_key(struct diag *, const struct instance *, const char *key, const char 
 	__attribute__((format(printf, 4, 5)));
 struct state *counter(struct trainer *, const char *name, uint32_t dtype, uint32_t rank, const int64_t *dim,
                       uint32_t role);
+/* States have other shapes: everything is recorded once more. */
+bool trainer_record_again(struct trainer *);
+/* Names of the parameters, for messages. */
+const char *weight_list(struct trainer *);
 bool set_i32(struct trainer *, struct state *, int32_t value);
 int32_t get_i32(struct trainer *, const struct state *);
 /* NULL program: NULL. Takes the program over. */
@@ -300,6 +306,11 @@ bool statistics_end(struct trainer *, struct copies *aside);
 /* --- measure.c ------------------------------------------------------------------------------------ */
 /* Sizes, multiply-adds and time of the network as it is; evaluate: loss and accuracy too. */
 bool measure_stage(struct trainer *, bool evaluate, struct metrics *);
+/* Ops recorded so far, and multiply-adds of the products among those from number `first` on. */
+int recorded_ops(const struct recorder *);
+int64_t recorded_macs(const struct recorder *, int first);
+/* The network's n outputs for one batch, as evaluation gives them; NULL: the backend failed. */
+float *forward_outputs(struct trainer *, int64_t *n);
 
 /* --- keep.c: copies and files ----------------------------------------------------------------------- */
 bool copies_take(struct trainer *, struct copies *, bool (*which)(const struct trainer *, const struct state *));

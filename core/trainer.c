@@ -247,6 +247,8 @@ static const char *param_list(struct trainer *t, bool unmatched_only)
 	return trainer_text(t, "%s", buf);
 }
 
+const char *weight_list(struct trainer *t) { return param_list(t, false); }
+
 static bool reaches(const struct trainer *t, const char *patterns)
 {
 	for (int i = 0; i < t->net[0]->n_param; i++)
@@ -386,6 +388,7 @@ static bool run_inits(struct trainer *t)
 		}
 		compiled_destroy(c);
 	}
+	t->n_init = 0;
 	for (int i = 0; i < t->store->n; i++)
 		t->store->state[i]->ready = true;
 	return true;
@@ -443,20 +446,46 @@ struct trainer *trainer_create(const struct trainer_env *env, struct diag *d)
 	return NULL;
 }
 
+static void drop(struct compiled **c)
+{
+	compiled_destroy(*c);
+	*c = NULL;
+}
+
+static void programs_finish(struct trainer *t)
+{
+	struct compiled **programs[] = { &t->step_full, &t->step_last, &t->step_quiet, &t->stats_full, &t->stats_rest,
+		                             &t->event[0],  &t->event[1],  &t->event[2],   &t->event[3],   &t->report };
+
+	for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)
+		drop(programs[i]);
+	for (int i = 0; i < t->n_portion; i++) {
+		drop(&t->portion[i].run_full);
+		drop(&t->portion[i].run_rest);
+		t->portion[i].batch = 0;
+	}
+	for (int i = 0; i < t->n_stage; i++) {
+		drop(&t->stage[i].program);
+		drop(&t->stage[i].rest);
+		drop(&t->stage[i].gradient);
+	}
+	free(t->report_host);
+	t->report_host = NULL;
+}
+
+bool trainer_record_again(struct trainer *t)
+{
+	programs_finish(t);
+	return look_at_everything(t) && make_programs(t) && run_inits(t);
+}
+
 void trainer_destroy(struct trainer *t)
 {
 	if (!t)
 		return;
-	struct compiled *programs[] = { t->step_full, t->step_last, t->step_quiet, t->stats_full, t->stats_rest,
-		                            t->event[0],  t->event[1],  t->event[2],   t->event[3],   t->report };
-	for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)
-		compiled_destroy(programs[i]);
+	programs_finish(t);
 	for (int i = 0; i < t->n_init; i++)
 		program_destroy(t->init[i]);
-	for (int i = 0; i < t->n_portion; i++) {
-		compiled_destroy(t->portion[i].run_full);
-		compiled_destroy(t->portion[i].run_rest);
-	}
 	stages_finish(t);
 	rewind_finish(t);
 	copies_finish(&t->best);
@@ -473,9 +502,9 @@ void trainer_destroy(struct trainer *t)
 		free(t->ref[i]);
 	for (int i = 0; i < t->n_text; i++)
 		free(t->text[i]);
-	void *blocks[] = { t->inst,      t->all,    t->ref,    t->net,        t->optimizer,   t->schedule,   t->regularizer,
-		               t->transform, t->attack, t->scalar, t->meter,      t->portion,     t->table_host, t->report_host,
-		               t->pruner,    t->text,   t->init,   t->order_host, t->augmentation };
+	void *blocks[] = { t->inst,        t->all,       t->ref,    t->net,    t->optimizer,  t->schedule,
+		               t->regularizer, t->transform, t->attack, t->scalar, t->meter,      t->portion,
+		               t->table_host,  t->pruner,    t->text,   t->init,   t->order_host, t->augmentation };
 	for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
 		free(blocks[i]);
 	free(t);

@@ -3,6 +3,9 @@
  * conv2d: y[n,o] = b[o] + sum over c in o's group of w[o,c] * x[n,c], a cross-correlation, x
  * (N,C,H,W), w (filters,C/groups,kh,kw), b (filters), as torch.nn.Conv2d. The bias is an add
  * along the channels right behind the convolution, so that backends can take both as one.
+ *
+ * After channels were removed there may be fewer groups than groups= says, each as wide as it
+ * was: the weight knows how wide.
  */
 #include "rein/rein.h"
 
@@ -43,12 +46,15 @@ static rein_val same_padding(struct rein_rec *r, struct rein_window *w, rein_val
 	return after[0] || after[1] ? rein_zero_pad(r, x, before, after) : x;
 }
 
-static int groups_divide(const struct conv2d *s, struct rein_rec *r, int64_t channels)
+/* How many groups a weight makes of the channels, 0 after refusing. A weight of all its filters is
+ * one of which nothing was removed. */
+static int64_t groups_of(const struct conv2d *s, struct rein_rec *r, rein_val weight, int64_t channels)
 {
+	int64_t whole = rein_dim(r, weight, 0) == s->filters, width = rein_dim(r, weight, 1);
 	char why[160];
 
-	if (channels % s->groups == 0 && s->filters % s->groups == 0)
-		return 1;
+	if (whole ? channels % s->groups == 0 && s->filters % s->groups == 0 : width > 0 && channels % width == 0)
+		return whole ? s->groups : channels / width;
 	snprintf(why, sizeof why, "groups=%lld must divide the %lld channels of the input and filters=%lld",
 	         (long long)s->groups, (long long)channels, (long long)s->filters);
 	rein_refuse(r, why);
@@ -65,13 +71,18 @@ static rein_val conv2d_record(const void *self, struct rein_rec *r, const struct
 		return REIN_NONE;
 	if (s->same && rein_rank(r, x) == 4)
 		x = same_padding(r, &w, x);
-	if (!rein_window_fits(r, &w, x) || !groups_divide(s, r, rein_dim(r, x, 1)))
+	if (!rein_window_fits(r, &w, x))
 		return REIN_NONE;
-	int64_t dim[4] = { s->filters, rein_dim(r, x, 1) / s->groups, w.kernel[0], w.kernel[1] };
+	int64_t channels = rein_dim(r, x, 1), width = channels < s->groups ? 1 : channels / s->groups;
+	int64_t dim[4] = { s->filters, width, w.kernel[0], w.kernel[1] };
 	double area = (double)(dim[2] * dim[3]), fan_in = (double)dim[1] * area;
 	/* fan_out as torch.nn.init: the weight's first axis times the area, whatever the groups */
 	struct rein_init wi = rein_start_weight(&s->start, fan_in, (double)dim[0] * area);
-	rein_val y = rein_conv2d(r, x, rein_param(r, "weight", 4, dim, &wi), &w, s->groups);
+	rein_val weight = rein_param(r, "weight", 4, dim, &wi);
+	int64_t groups = groups_of(s, r, weight, channels);
+	if (!groups)
+		return REIN_NONE;
+	rein_val y = rein_conv2d(r, x, weight, &w, groups);
 	if (s->bias) {
 		struct rein_init bi = rein_start_bias(&s->start, fan_in);
 		y = rein_add(r, y, rein_along(r, rein_param(r, "bias", 1, dim, &bi), y, 1));
