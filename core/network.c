@@ -196,13 +196,14 @@ rein_val network_forward(struct pass *p, struct network *net, rein_val x, uint32
 }
 
 /* --- the layer table ------------------------------------------------------------------- */
-static void shape_text(char *buf, size_t size, const struct layer *l)
+/* [512, 6, 28, 28]: a batch of training */
+static void shape_text(char *buf, size_t size, int64_t batch, const struct layer *l)
 {
-	size_t at = (size_t)snprintf(buf, size, "(N");
+	size_t at = (size_t)snprintf(buf, size, "[%" PRId64, batch);
 	for (uint32_t i = 1; i < l->rank && at < size; i++)
 		at += (size_t)snprintf(buf + at, size - at, ", %" PRId64, l->dim[i]);
 	if (at < size)
-		snprintf(buf + at, size - at, ")");
+		snprintf(buf + at, size - at, "]");
 }
 
 static int64_t layer_params(const struct trainer *t, const struct layer *l, int64_t *frozen)
@@ -252,7 +253,7 @@ static void net_print(struct trainer *t, const struct network *net, FILE *out)
 		int64_t p = layer_params(t, l, &frozen), m = layer_macs(t, net, l), b = t->store->real_size;
 		for (uint32_t k = 1; k < l->rank; k++)
 			b *= l->dim[k];
-		shape_text(shape, sizeof shape, l);
+		shape_text(shape, sizeof shape, t->batch, l);
 		fprintf(out, "%-*s  %-*s  %-20s %12" PRId64 " %14" PRId64 " %12" PRId64 "\n", w_name, l->inst->spec->name,
 		        w_type, l->inst->component->c.name, shape, p, m, b);
 		params += p;
@@ -263,7 +264,9 @@ static void net_print(struct trainer *t, const struct network *net, FILE *out)
 	        params, macs, bytes);
 	if (frozen)
 		fprintf(out, "%" PRId64 " parameters are frozen\n", frozen);
-	fprintf(out, "MACs and bytes of outputs are for one sample; parameters take %" PRId64 " bytes\n",
+	fprintf(out,
+	        "output: shape for a batch; MACs and bytes of outputs are for one sample; parameters take %" PRId64
+	        " bytes\n",
 	        params * (int64_t)t->store->real_size);
 }
 

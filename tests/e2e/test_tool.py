@@ -522,6 +522,19 @@ def test_summary(tmp):
     assert tree(tmp) == []
 
 
+def test_summary_of_images(tmp):
+    """Course 002: shapes of a batch of 512, and 61 706 parameters; d2l's layer_summary has the same."""
+    out, _ = rein("summary", os.path.join(HERE, "../../configs/embedded/002-1-lenet.ini"), cwd=tmp)
+    rows = [line.split("  ") for line in out.splitlines()]
+    shapes = [cell.strip() for row in rows for cell in row if cell.strip().startswith("[512")]
+    assert shapes == ["[512, 6, 28, 28]", "[512, 6, 28, 28]", "[512, 6, 14, 14]", "[512, 16, 10, 10]",
+                      "[512, 16, 10, 10]", "[512, 16, 5, 5]", "[512, 400]", "[512, 120]", "[512, 120]", "[512, 84]",
+                      "[512, 84]", "[512, 10]"], out
+    total = next(line for line in out.splitlines() if line.startswith("total")).split()
+    # multiply-adds: 6 25 28^2 + 16 6 25 10^2 + 400 120 + 120 84 + 84 10
+    assert total[1:3] == ["61706", "416520"], total
+
+
 def test_validate(tmp):
     out, _ = rein("validate", ONE, SMALL, cwd=tmp)
     assert out.count(": good") == 2 and "2 variants" in out and "4 runs" in out, out
