@@ -440,10 +440,34 @@ static bool amounts(struct trainer *t, const struct stage *s, double x, const in
 	return good;
 }
 
-/* The amount by itself, on tensors of which nothing is gone. */
+/* Units that so many cuts of a stage leave of `left` out of `total`; cuts that would take the last
+ * one are not made: something_kept() tells of the first of them. */
+static int64_t left_after(const struct stage *by, int64_t cuts, int64_t total, int64_t left)
+{
+	for (; cuts > 0; cuts--) {
+		int64_t next = total - to_cut(by, 1, total, left);
+		if (next <= 0)
+			break;
+		left = next;
+	}
+	return left;
+}
+
+/* Cuts of which each takes the amount of what is left. */
+static int64_t cuts_of(const struct stage *s)
+{
+	const struct timetable *w = &s->when;
+	bool repeated = stage_trains(s) && w->kind == PRUNE_REPEATED;
+	return repeated ? (w->last - w->first + w->every - 1) / w->every + 1 : 1;
+}
+
+/* The amounts by themselves, of this stage and those before it with the same pruner: what is
+ * certain to be left when it begins, and whether it leaves anything. */
 static bool amount_possible(struct trainer *t, struct stage *s)
 {
-	double amount = s->with->component->vt.pruner.amount(s->with->self);
+	const struct rein_pruner_vt *vt = &s->with->component->vt.pruner;
+	double amount = vt->amount(s->with->self);
+	bool each = !vt->global || !vt->global(s->with->self);
 	int32_t *left, *k;
 
 	if (!(amount >= 0) || (amount >= 1 && amount != floor(amount))) {
@@ -452,8 +476,12 @@ static bool amount_possible(struct trainer *t, struct stage *s)
 	}
 	left = zalloc((size_t)s->n_pruned, sizeof *left);
 	k = zalloc((size_t)s->n_pruned, sizeof *k);
-	for (int i = 0; i < s->n_pruned; i++)
+	for (int i = 0; i < s->n_pruned; i++) {
 		left[i] = (int32_t)s->units[i];
+		for (const struct stage *by = t->stage; each && by <= s; by++)
+			if (by->with == s->with)
+				left[i] = (int32_t)left_after(by, cuts_of(by) - (by == s), s->units[i], left[i]);
+	}
 	bool good = amounts(t, s, 1, left, k);
 	free(left);
 	free(k);

@@ -588,7 +588,7 @@ spread = distribution threshold=0.2 parameter=fc1.weight
     path = write(tmp, "x.ini", text)
     rein("run", path, "run.seed=1", cwd=tmp)
     tables = json.loads(read(tmp, "runs/x/tables.json"))
-    left, = [t for t in tables if t["source"] == "left"]
+    left, stages = [t for t in tables if t["source"] == "left"]
     spread, counts = [t for t in tables if t["source"] == "spread"]
     weights = values(tmp + "/runs/x/main/model.safetensors")
     assert len(left["rows"]) == len(weights) + 1 and len(spread["rows"]) == len(weights)
@@ -599,12 +599,19 @@ spread = distribution threshold=0.2 parameter=fc1.weight
         lines = shape[0] if len(shape) > 1 else 1
         size = [n, alive, 4 * n, 8 * alive + 4 * (lines + 1), 4 * alive + (n + 7) // 8]
         assert alive < n or "bias" in row[0], f"{row[0]}: nothing was pruned"
-        assert row[1] == "x".join(map(str, shape)) and row[2:4] + row[7:] == size, (row, size)
-        assert abs(row[4] - 100 * (1 - alive / n)) < 1e-9
-        assert row[5:7] == [min(w), max(w)] and other[:4] == [row[0], n, min(w), max(w)], (row, other)
+        assert row[1] == "x".join(map(str, shape)) and [row[2]] + [row[4]] + row[8:11] == size, (row, size)
+        assert row[3] == n and row[11] == "threshold value=0.1", row
+        assert abs(row[5] - 100 * (1 - alive / n)) < 1e-9
+        assert row[6:8] == [min(w), max(w)] and other[:4] == [row[0], n, min(w), max(w)], (row, other)
         assert abs(other[4] - sum(abs(v) < 0.2 for v in w) / n) < 1e-9
         total = [a + b for a, b in zip(total, size)]
-    assert left["rows"][-1][2:4] + left["rows"][-1][7:] == total
+    last = left["rows"][-1]
+    assert [last[2], last[4]] + last[8:11] == total and last[11] == "", last
+    fit, cut = stages["rows"]
+    assert fit[:3] == ["fit", total[0], total[0]] and cut[:3] == ["cut", total[0], total[1]], stages["rows"]
+    assert cut[4:7] == total[2:] and cut[7] == fit[7] >= cut[8] > 0 and cut[9] > 0 and 0 <= cut[11] <= 100, cut
+    rows = [json.loads(line) for line in read(tmp, "runs/x/main/metrics.jsonl").splitlines()]
+    assert [fit[11], cut[11]] == [100 * r["val.accuracy"] for r in rows[-2:]]
     w = weights["fc1.weight"][1]
     step = (max(w) - min(w)) / 255
     want = [0] * 256

@@ -514,7 +514,7 @@ Test(pruners, stages_that_cannot_be_are_refused)
 	static const struct {
 		const char *stage, *expected;
 	} cases[] = {
-		{ "fit = train prune=big", "there is no 'big' in [pruners]; there are: small, edge, all" },
+		{ "fit = train prune=big", "there is no 'big' in [pruners]; there are: small, edge, all, some" },
 		{ "fit = train schedule=cubic", "schedule= is about pruning: prune=NAME, an entry of [pruners], is missing" },
 		{ "fit = train prune=small schedule=cubik", "did you mean 'cubic'?" },
 		{ "fit = train prune=small schedule=sigmoid", "it takes: one_shot, linear, cubic, inverse_cubic, repeated" },
@@ -528,6 +528,9 @@ Test(pruners, stages_that_cannot_be_are_refused)
 		{ "fit = train epochs=3 prune=edge schedule=cubic",
 		  "no amount that could grow; schedule= is one_shot or repeated" },
 		{ "fit = train epochs=3 prune=all", "stage 'fit' would remove the whole of 'out.weight'" },
+		{ "a = prune with=some\nb = prune with=some", "stage 'b' would remove the whole of 'out.weight'" },
+		{ "fit = train epochs=3 prune=some schedule=repeated", "stage 'fit' would remove the whole of 'out.weight'" },
+		{ "a = prune with=some\nfit = train epochs=2 prune=some schedule=one_shot", "stage 'fit' would remove" },
 		{ "back = rewind", "the stages above it train for 0 epochs" },
 		{ "fit = train epochs=2\nback = rewind epoch=2", "the stages above it train for 2 epochs" },
 		{ "more = repeat from=fit times=2", "from=fit names no stage above it" },
@@ -541,7 +544,7 @@ Test(pruners, stages_that_cannot_be_are_refused)
 		char text[1024];
 		snprintf(text, sizeof text,
 		         "[run]\nconfig = 1\nbatch = 16\n%s[pruners]\nsmall = magnitude on=*.weight\nedge = threshold\n"
-		         "all = magnitude amount=0.99 on=out.weight\n[stages]\n%s\n",
+		         "all = magnitude amount=0.99 on=out.weight\nsome = random amount=13 on=out.weight\n[stages]\n%s\n",
 		         BLOBS MLP SGD, cases[i].stage);
 		cr_expect_not(rig_open(&r, text, 1), "%s", cases[i].stage);
 		cr_expect(strstr(r.why, cases[i].expected), "%s: %s", cases[i].stage, r.why);
