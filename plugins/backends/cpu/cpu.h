@@ -48,6 +48,7 @@ struct rein_exec {
 	unsigned char *base;          /* arena the mem[] were resolved for; loop bodies: the outer workspace */
 	unsigned char *staged;        /* commits whose source another commit overwrites go through here */
 	int64_t *staged_at;           /* per commit: offset in staged, -1: straight */
+	struct blocks *blocks;        /* nhwc.h: what runs with channels last */
 	unsigned char *shadow, *mine; /* REIN_GUARD: the arena before a kernel, bytes it may write */
 };
 

@@ -19,7 +19,7 @@ struct group {
 	int32_t first, last; /* members: list through next[] in joined order; -1: none left */
 	int32_t head;        /* its instruction or -1 */
 	int weight, reduces;
-	bool fast;
+	bool fast, block; /* block: all of it, nothing joins (nhwc.h) */
 };
 
 /* `group` must run after `after`. */
@@ -31,6 +31,7 @@ struct fuse {
 	struct cpu *cpu;
 	const struct rein_program *p;
 	struct rein_plan *plan;
+	struct blocks *blocks;
 	int32_t n;                             /* instructions */
 	int32_t *group_of, *next, *list;       /* per instruction; group_of -1: runs in no kernel */
 	int32_t *seen, *stack, round, n_stack; /* per group */
@@ -177,6 +178,19 @@ static void pair_rows(struct fuse *f)
 	}
 }
 
+/* The first instruction of the block kernel that k is part of, or -1. */
+static int32_t block_leader(const struct fuse *f, int32_t k)
+{
+	enum block_part part;
+	const struct block *b = block_of(f->blocks, k, &part);
+	if (!b || part >= BLOCK_BACKWARD_END)
+		return -1;
+	int m = part < BLOCK_FORWARD_END ? BLOCK_CONV : BLOCK_POOL_DX;
+	while (b->at[m] < 0)
+		m++;
+	return b->at[m];
+}
+
 /* A view is read through by its users, without memory, if all of them are elementwise. */
 static void find_hidden(struct fuse *f)
 {
@@ -197,6 +211,9 @@ static void find_hidden(struct fuse *f)
 				f->hidden[r] = 0;
 		}
 	}
+	for (int32_t k = 0; k < f->n; k++)
+		for (uint32_t n = 0; block_leader(f, k) >= 0 && n < p->instr[k].n_in; n++)
+			f->hidden[chain_root(p, f->plan, p->instr[k].in[n])] = 0;
 	for (uint32_t k = 0; k < p->n_commit; k++)
 		f->hidden[chain_root(p, f->plan, p->commit[k].value)] = 0;
 	for (uint32_t k = 0; k < p->n_output; k++)
@@ -231,10 +248,20 @@ static void make_groups(struct fuse *f)
 			g->first = -1;
 			continue;
 		}
-		if (head_of(p, i, &head)) {
+		int32_t leader = block_leader(f, k);
+		if (leader >= 0 && leader != k) {
+			struct group *into = &f->group[leader];
+			f->group_of[k] = leader;
+			f->next[into->last] = k;
+			into->last = k;
+			g->first = -1;
+			continue;
+		}
+		g->block = leader >= 0;
+		if (g->block || head_of(p, f->blocks, k, &head)) {
 			g->fast = true;
 			g->head = k;
-			g->weight = head.alone ? CHAIN_WEIGHT : 0;
+			g->weight = g->block || head.alone ? CHAIN_WEIGHT : 0;
 		} else if (f->kind[k] != OP_OTHER) {
 			g->fast = true;
 			g->weight = weight_of(f, i);
@@ -296,7 +323,7 @@ static void add_tails(struct fuse *f)
 			continue;
 		int32_t v = source(f, i->in[0], &plain), g = v < 0 ? -1 : f->group_of[f->p->value[v].instr];
 		if (g < 0 || !plain || f->group[g].head < 0 || f->group[g].reduces || f->group[g].cols ||
-		    !head_of(f->p, &f->p->instr[f->group[g].head], &head) || head.kind != HEAD_CONV ||
+		    !head_of(f->p, f->blocks, f->group[g].head, &head) || head.kind != HEAD_CONV ||
 		    head.conv.pass != CONV_FORWARD || f->p->value[v].count != f->group[g].count || !head_is_hidden(f, g, k))
 			continue;
 		int64_t count = f->group[k].count;
@@ -389,6 +416,20 @@ static int32_t order(struct fuse *f, int32_t *number)
 }
 
 /* --- the plan ---------------------------------------------------------------------------- */
+/* Instruction m reads v without memory: within its block's kernel, except for what the two rounds
+ * of that kernel share; or as the mask that is stored with the places of a pooling. */
+static bool inside_block(const struct fuse *f, int32_t m, int32_t v)
+{
+	enum block_part part;
+	const struct block *b = block_of(f->blocks, m, &part);
+	if (!b || part >= BLOCK_BACKWARD_END)
+		return false;
+	if (v == f->p->instr[b->at[BLOCK_BN]].in[0] || (part == BLOCK_SUM && v == f->p->instr[m].in[0]))
+		return false;
+	return f->group_of[f->p->value[v].instr] == f->group_of[m] ||
+	       (part == BLOCK_RELU_DX && b->at[BLOCK_POOL] >= 0 && f->p->value[v].instr == b->at[BLOCK_LE]);
+}
+
 static void find_kept(struct fuse *f)
 {
 	const struct rein_program *p = f->p;
@@ -398,7 +439,8 @@ static void find_kept(struct fuse *f)
 		const struct rein_prog_instr *i = &p->instr[m];
 		for (uint32_t k = 0; k < i->n_in && f->group_of[m] >= 0; k++) {
 			v = source(f, i->in[k], &plain);
-			if (v >= 0 && (f->group_of[p->value[v].instr] != f->group_of[m] || !in_register(f, m, k, v, plain)))
+			if (v >= 0 && !inside_block(f, m, v) &&
+			    (f->group_of[p->value[v].instr] != f->group_of[m] || !in_register(f, m, k, v, plain)))
 				f->kept[v] = 1;
 		}
 	}
@@ -454,10 +496,10 @@ static void write_plan(struct fuse *f, const int32_t *number, int32_t n_kernel, 
 		const struct group *g = &f->group[f->group_of[k]];
 		for (uint32_t o = 0; o < i->n_out && g->fast; o++) {
 			int32_t v = i->out[o];
-			if (f->kind[k] != OP_REDUCE && !f->kept[v])
+			if ((f->kind[k] != OP_REDUCE || g->block) && !f->kept[v])
 				plan->home[v] = REIN_HOME_NONE;
-			plan->in_place[v] =
-				f->kind[k] != OP_REDUCE && f->kind[k] != OP_TAIL && k != g->head && reads_along(f, f->group_of[k]);
+			plan->in_place[v] = f->kind[k] != OP_REDUCE && f->kind[k] != OP_TAIL && k != g->head && !g->block &&
+			                    reads_along(f, f->group_of[k]);
 		}
 	}
 	for (int32_t g = 0; g < f->n; g++) {
@@ -469,7 +511,7 @@ static void write_plan(struct fuse *f, const int32_t *number, int32_t n_kernel, 
 			continue;
 		if (f->group[g].fast) {
 			int32_t n = members(f, g, f->list);
-			if (fuse_measure(f->cpu, f->p, plan, n, f->list, &head, &tail, &at, &partial, &bytes))
+			if (fuse_measure(f->cpu, f->p, plan, f->blocks, n, f->list, &head, &tail, &at, &partial, &bytes))
 				plan->workspace[number[g]] = bytes;
 		} else {
 			plan->workspace[number[g]] = old_workspace[plan->kernel[f->group[g].first]];
@@ -509,14 +551,15 @@ rein_status fuse_schedule(struct cpu *cpu, const struct rein_program *p, struct 
 	int64_t *old_workspace = host->alloc(host, n * sizeof *old_workspace);
 	f.group = host->alloc(host, n * sizeof *f.group);
 	f.edge = host->alloc(host, n * 4 * sizeof *f.edge);
+	f.blocks = block_find(host, p);
 	rein_status s = REIN_ERROR;
-	if (numbers && bytes && old_workspace && f.group && f.edge) {
+	if (numbers && bytes && old_workspace && f.group && f.edge && f.blocks) {
 		f.group_of = numbers, f.next = numbers + n, f.list = numbers + 2 * n;
 		f.seen = numbers + 3 * n, f.stack = numbers + 4 * n;
 		f.kind = bytes, f.hidden = bytes + n, f.kept = bytes + n + values;
 		s = schedule(&f, numbers + 5 * n, old_workspace);
 	}
-	void *all[] = { numbers, bytes, old_workspace, f.group, f.edge };
+	void *all[] = { numbers, bytes, old_workspace, f.group, f.edge, f.blocks };
 	for (size_t k = 0; k < sizeof all / sizeof *all; k++)
 		host->free(host, all[k]);
 	return s;

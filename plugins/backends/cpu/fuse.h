@@ -8,6 +8,7 @@
 #define CPU_FUSE_H
 
 #include "conv.h"
+#include "nhwc.h"
 #include "strip.h"
 
 /* What a group can begin with: an op with a kernel of its own, whose result a chain may finish
@@ -16,6 +17,7 @@
 #define HEAD_CONV   1
 #define HEAD_NORM   2
 #define HEAD_WINDOW 3
+#define HEAD_NHWC   4
 struct head {
 	int kind;
 	bool alone;          /* takes no chain */
@@ -23,17 +25,18 @@ struct head {
 	union {
 		struct gemm gemm;
 		struct conv conv;
+		struct nhwc nhwc;
 		struct norm norm;
 		struct window window;
 	};
 };
-bool head_of(const struct rein_program *, const struct rein_prog_instr *, struct head *);
+bool head_of(const struct rein_program *, const struct blocks *, int32_t instr, struct head *);
 /* Shapes and workspace of a group of n instructions (recorded order); false if it is no fast
  * group. *at: its head's place in the list or -1. tail: a pooling of what the chain makes of a
  * convolution, plane by plane while it is in cache; op 0 if there is none. */
-bool fuse_measure(const struct cpu *, const struct rein_program *, const struct rein_plan *, int32_t n,
-                  const int32_t *instr, struct head *, struct window *tail, int32_t *at, int64_t *partial_bytes,
-                  int64_t *workspace);
+bool fuse_measure(const struct cpu *, const struct rein_program *, const struct rein_plan *, const struct blocks *,
+                  int32_t n, const int32_t *instr, struct head *, struct window *tail, int32_t *at,
+                  int64_t *partial_bytes, int64_t *workspace);
 
 /* rows.c: log-softmax and cross-entropy, alone or the two of one tensor. */
 bool rows_op(const struct rein_program *, const struct rein_prog_instr *);

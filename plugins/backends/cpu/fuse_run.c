@@ -36,11 +36,21 @@ static bool product_of(const struct rein_program *p, const struct rein_prog_inst
 	return true;
 }
 
-bool head_of(const struct rein_program *p, const struct rein_prog_instr *i, struct head *h)
+bool head_of(const struct rein_program *p, const struct blocks *blocks, int32_t instr, struct head *h)
 {
+	const struct rein_prog_instr *i = &p->instr[instr];
+	enum block_part part;
 	*h = (struct head){ .kind = HEAD_GEMM };
 	if (chain_kind(p, i) != OP_OTHER)
 		return false;
+	const struct block *b = block_of(blocks, instr, &part);
+	if (b) { /* dx is its own kernel, dw's result may be finished by a chain */
+		h->kind = HEAD_NHWC;
+		h->alone = part != BLOCK_DW;
+		h->nhwc = b->conv[part == BLOCK_DX ? NHWC_DX : part == BLOCK_DW ? NHWC_DW : NHWC_FORWARD];
+		h->m = 1, h->n = p->value[i->out[0]].count;
+		return true;
+	}
 	if (product_of(p, i, &h->gemm)) {
 		h->m = h->gemm.m, h->n = h->gemm.n;
 	} else if (conv_of(p, i, &h->conv)) {
@@ -80,6 +90,11 @@ static int64_t head_plan(struct head *h, const struct cpu *cpu, int keep)
 		h->norm.keep = keep;
 		h->tasks = h->norm.n * h->norm.channels;
 		return norm_plan(&h->norm, cpu->isa, threads);
+	case HEAD_NHWC:
+		h->nhwc.keep = keep;
+		bytes = nhwc_plan(&h->nhwc, cpu->isa, threads);
+		h->tasks = h->nhwc.pieces;
+		return bytes;
 	default:
 		h->window.keep = keep;
 		h->tasks = h->window.planes;
@@ -87,21 +102,27 @@ static int64_t head_plan(struct head *h, const struct cpu *cpu, int keep)
 	}
 }
 
-bool fuse_measure(const struct cpu *cpu, const struct rein_program *p, const struct rein_plan *plan, int32_t n,
-                  const int32_t *instr, struct head *h, struct window *tail, int32_t *at, int64_t *partial_bytes,
-                  int64_t *workspace)
+bool fuse_measure(const struct cpu *cpu, const struct rein_program *p, const struct rein_plan *plan,
+                  const struct blocks *blocks, int32_t n, const int32_t *instr, struct head *h, struct window *tail,
+                  int32_t *at, int64_t *partial_bytes, int64_t *workspace)
 {
 	struct reduce reduce[CHAIN_REDUCE];
 	int n_reduce = 0;
 	int64_t cols = 0, count = 0, tasks;
 	bool by_rows = false;
+	enum block_part part;
+	const struct block *block = block_of(blocks, instr[0], &part);
 	*at = -1;
-	*workspace = 0;
 	tail->op = 0;
+	*workspace = *partial_bytes = 0;
+	if (block && part < BLOCK_BACKWARD_END) {
+		*workspace = block_workspace(cpu, block, part >= BLOCK_FORWARD_END);
+		return true;
+	}
 	for (int32_t k = 0; k < n; k++) {
 		const struct rein_prog_instr *i = &p->instr[instr[k]];
 		int kind = chain_kind(p, i);
-		if (*at < 0 && head_of(p, i, h)) {
+		if (*at < 0 && head_of(p, blocks, instr[k], h)) {
 			*at = k;
 		} else if (*at >= 0 && !tail->op && window_of(p, i, tail)) {
 			continue;
@@ -157,6 +178,7 @@ static void run_head(struct fused *f, struct rein_exec *e, void *work, gemm_done
 	case HEAD_GEMM: gemm_run(&h->gemm, e->cpu->pool, a, b, h->gemm.keep ? e->mem[f->c] : NULL, work, done, f); break;
 	case HEAD_CONV: conv_run(&h->conv, e->cpu->pool, a, b, h->conv.keep ? e->mem[f->c] : NULL, work, done, f); break;
 	case HEAD_NORM: norm_run(&h->norm, e->cpu->pool, e->mem, work, done, f); break;
+	case HEAD_NHWC: nhwc_run(&h->nhwc, e->cpu->pool, a, b, h->nhwc.keep ? e->mem[f->c] : NULL, work, done, f); break;
 	default: window_run(&h->window, e->cpu->pool, e->mem, work, done, f); break;
 	}
 }
@@ -263,7 +285,14 @@ int fuse_compile(struct rein_exec *e, int32_t n, const int32_t *instr, struct ke
 	int made = rows_compile(e, n, instr, out);
 	if (made)
 		return made;
-	if (n < 1 || !fuse_measure(e->cpu, p, e->plan, n, instr, &h, &tail, &head, &partial, &workspace))
+	enum block_part part;
+	const struct block *block = block_of(e->blocks, instr[0], &part);
+	if (block && part < BLOCK_BACKWARD_END) {
+		rein_status s = block_compile(e, block, part >= BLOCK_FORWARD_END, out);
+		describe(p, n, instr, out->explain, sizeof out->explain);
+		return s < 0 ? s : 1;
+	}
+	if (n < 1 || !fuse_measure(e->cpu, p, e->plan, e->blocks, n, instr, &h, &tail, &head, &partial, &workspace))
 		return 0;
 	struct fused *f = host->alloc(host, sizeof *f);
 	if (!f)
