@@ -9,15 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/stat.h>
 
 #include "robustness.h"
-
-static bool is_folder(const char *path)
-{
-	struct stat st;
-	return !stat(path, &st) && S_ISDIR(st.st_mode);
-}
 
 /* [attacks] of the config, comma-separated; NULL: there are none. */
 static char *all_attacks(struct session *s, const char *variant)
@@ -37,14 +30,7 @@ static char *all_attacks(struct session *s, const char *variant)
 /* The stages of the config make way for the one that attacks. */
 static void only_attack(struct session *s, const char *variant, const char *with, const char *split, const char *rest)
 {
-	struct config *c = config_build(s->file, variant, s->n_override, s->override, s->diag);
-	const struct section *stages = c ? config_section(c, "stages") : NULL;
-
-	for (int i = 0; stages && i < stages->n_spec; i++) {
-		char *path = tool_printf("stages.%s", stages->spec[i]->name);
-		session_override(s, path, "");
-		free(path);
-	}
+	session_no_stages(s, variant);
 	char *line = tool_printf("attack with=%s%s%s%s", with, split ? " split=" : "", split ? split : "", rest);
 	session_override(s, "stages.attack", line);
 	free(line);
@@ -77,37 +63,6 @@ static int attack(struct experiment *e, const char *weights, const char *out)
 	metrics_finish(&m);
 	tables_destroy(t);
 	return code;
-}
-
-/* The config and weights of a run folder. */
-static int of_folder(struct cli *c, const char *folder, char **file, char **weights)
-{
-	if (!file_exists(folder, FILE_RESOLVED))
-		return cli_usage(c, "'%s' is not the folder of a run: it has no %s", folder, FILE_RESOLVED);
-	if (!*weights && !file_exists(folder, FILE_MODEL))
-		return cli_usage(c, "'%s' has no %s: the run is not finished", folder, FILE_MODEL);
-	*file = path_join(folder, FILE_RESOLVED);
-	if (!*weights)
-		*weights = path_join(folder, FILE_MODEL);
-	c->operand[0] = *file;
-	return -1;
-}
-
-/* Of a config: the folder that rein run leaves. */
-static int of_config(struct session *s, const char *variant, char **weights)
-{
-	const char *slash = strrchr(s->path, '/'), *name = slash ? slash + 1 : s->path, *dot = strrchr(name, '.');
-	char *folder =
-		tool_printf("runs/%.*s/%s", (int)(dot ? dot - name : (long)strlen(name)), name, variant ? variant : "main");
-
-	*weights = path_join(folder, FILE_MODEL);
-	if (access(*weights, R_OK)) {
-		fprintf(stderr, "rein: there is no '%s': run the config first, or say --weights FILE\n", *weights);
-		free(folder);
-		return EXIT_USAGE;
-	}
-	free(folder);
-	return -1;
 }
 
 int cmd_attack(int argc, char **argv)
@@ -144,8 +99,8 @@ int cmd_attack(int argc, char **argv)
 	if (code < 0 && !c.n_operand)
 		code = cli_usage(&c, "which run folder or config file?");
 	weights = given ? tool_strdup(given) : NULL;
-	if (code < 0 && is_folder(c.operand[0]))
-		code = of_folder(&c, c.operand[0], &file, &weights);
+	if (code < 0 && path_is_folder(c.operand[0]))
+		code = run_operand(&c, &file, &weights);
 	if (code < 0)
 		code = session_open(&s, &c);
 	if (code < 0 && variant && !session_variant(&s, variant))
@@ -153,7 +108,7 @@ int cmd_attack(int argc, char **argv)
 	if (code < 0 && !variant && s.n_variant > 0)
 		variant = s.variant[0];
 	if (code < 0 && !weights)
-		code = of_config(&s, variant, &weights);
+		code = run_of_config(&s, variant, &weights);
 	if (code < 0) {
 		list = with ? tool_strdup(with) : all_attacks(&s, variant);
 		if (!list)

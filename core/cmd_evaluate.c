@@ -8,13 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/stat.h>
-
-static bool is_folder(const char *path)
-{
-	struct stat st;
-	return !stat(path, &st) && S_ISDIR(st.st_mode);
-}
 
 static int evaluate(struct experiment *e, const char *weights, const char *split)
 {
@@ -48,20 +41,6 @@ static int evaluate(struct experiment *e, const char *weights, const char *split
 	return code;
 }
 
-/* The config and weights of a run folder. */
-static int of_folder(struct cli *c, const char *folder, char **file, char **weights)
-{
-	if (!file_exists(folder, FILE_RESOLVED))
-		return cli_usage(c, "'%s' is not the folder of a run: it has no %s", folder, FILE_RESOLVED);
-	if (!*weights && !file_exists(folder, FILE_MODEL))
-		return cli_usage(c, "'%s' has no %s: the run is not finished", folder, FILE_MODEL);
-	*file = path_join(folder, FILE_RESOLVED);
-	if (!*weights)
-		*weights = path_join(folder, FILE_MODEL);
-	c->operand[0] = *file;
-	return -1;
-}
-
 int cmd_evaluate(int argc, char **argv)
 {
 	const char *given = NULL, *split = "val", *variant = NULL;
@@ -88,8 +67,8 @@ int cmd_evaluate(int argc, char **argv)
 	if (code < 0 && !c.n_operand)
 		code = cli_usage(&c, "which run folder or config file?");
 	weights = given ? tool_strdup(given) : NULL;
-	if (code < 0 && is_folder(c.operand[0]))
-		code = of_folder(&c, c.operand[0], &file, &weights);
+	if (code < 0 && path_is_folder(c.operand[0]))
+		code = run_operand(&c, &file, &weights);
 	else if (code < 0 && !weights)
 		code = access(c.operand[0], F_OK) ? cli_usage(&c, "there is no folder or file '%s'", c.operand[0])
 		                                  : cli_usage(&c, "a config file needs --weights");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd_summary.c: rein summary FILE: the layer table; --program: all recorded programs.
+ * cmd_summary.c: rein summary FILE | RUN_FOLDER: the layer table; --program: all recorded programs.
+ * Of a run it is the network as it was saved: smaller where channels were removed.
  */
 #include "experiment.h"
 
@@ -17,16 +18,21 @@ int cmd_summary(int argc, char **argv)
 	};
 	struct cli c = {
 		.command = "summary",
-		.operands = "FILE [path=value ...]",
-		.about = "Prints the layers of a config with output shapes, parameters, multiply-adds and bytes.",
+		.operands = "FILE|RUN_FOLDER [path=value ...]",
+		.about = "Prints the layers of a config with output shapes, parameters, multiply-adds and bytes;\n"
+				 "of a run folder those of the network that was saved, which may be smaller.",
 		.examples = "  rein summary configs/embedded/001-4-l1-l2.ini\n"
-					"  rein summary configs/embedded/001-4-l1-l2.ini --program | less\n",
+					"  rein summary configs/embedded/001-4-l1-l2.ini --program | less\n"
+					"  rein summary runs/004-5-l1-pruning/main\n",
 		.option = options,
 	};
 	struct session s = { 0 };
 	struct experiment *e = NULL;
+	char *file = NULL, *weights = NULL, why[1024];
 	int code = cli_parse(&c, argc, argv);
 
+	if (code < 0 && c.n_operand && path_is_folder(c.operand[0]))
+		code = run_operand(&c, &file, &weights);
 	if (code < 0)
 		code = session_open(&s, &c);
 	if (code < 0 && variant && !session_variant(&s, variant))
@@ -39,6 +45,10 @@ int cmd_summary(int argc, char **argv)
 		e = experiment_create(&s, variant, false, true);
 		code = experiment_check(e);
 	}
+	if (code < 0 && weights && !trainer_load_model(e->first, weights, why, sizeof why)) {
+		fprintf(stderr, "rein: %s\n", why);
+		code = EXIT_FAILED;
+	}
 	if (code < 0) {
 		trainer_print_layers(e->first, stdout);
 		if (program) {
@@ -50,5 +60,7 @@ int cmd_summary(int argc, char **argv)
 	experiment_destroy(e);
 	session_close(&s);
 	cli_finish(&c);
+	free(file);
+	free(weights);
 	return code;
 }

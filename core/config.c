@@ -309,6 +309,11 @@ struct config_file *config_read(const char *path, struct diag *d)
 	return cf;
 }
 
+void config_file_rename(struct config_file *cf, const char *stem)
+{
+	cf->stem = pool_copy(cf->pool, stem, strlen(stem));
+}
+
 void config_file_destroy(struct config_file *cf)
 {
 	if (!cf)

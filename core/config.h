@@ -62,6 +62,8 @@ struct config {
  * Owned by the caller. All strings live in the file's pool, which config_destroy frees. */
 struct config_file;
 struct config_file *config_read(const char *path, struct diag *d);
+/* What names the folder of its runs, instead of the file's own name. */
+void config_file_rename(struct config_file *, const char *stem);
 void config_file_destroy(struct config_file *);
 
 /* The names of its [variant NAME] sections in order (n may be 0). */

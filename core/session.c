@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/stat.h>
+
+#include "folder.h"
 
 static _Noreturn void no_memory(size_t bytes)
 {
@@ -75,6 +78,43 @@ char *path_of_config(const char *config_path, const char *path)
 	return real;
 }
 
+bool path_is_folder(const char *path)
+{
+	struct stat st;
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+int run_operand(struct cli *c, char **file, char **weights)
+{
+	const char *folder = c->operand[0];
+
+	if (!file_exists(folder, FILE_RESOLVED))
+		return cli_usage(c, "'%s' is not the folder of a run: it has no %s", folder, FILE_RESOLVED);
+	if (!*weights && !file_exists(folder, FILE_MODEL))
+		return cli_usage(c, "'%s' has no %s: the run is not finished", folder, FILE_MODEL);
+	*file = path_join(folder, FILE_RESOLVED);
+	if (!*weights)
+		*weights = path_join(folder, FILE_MODEL);
+	c->operand[0] = *file;
+	return -1;
+}
+
+int run_of_config(const struct session *s, const char *variant, char **weights)
+{
+	const char *slash = strrchr(s->path, '/'), *name = slash ? slash + 1 : s->path, *dot = strrchr(name, '.');
+	char *folder =
+		tool_printf("runs/%.*s/%s", (int)(dot ? dot - name : (long)strlen(name)), name, variant ? variant : "main");
+
+	*weights = path_join(folder, FILE_MODEL);
+	if (access(*weights, R_OK)) {
+		fprintf(stderr, "rein: there is no '%s': run the config first, or say --weights FILE\n", *weights);
+		free(folder);
+		return EXIT_USAGE;
+	}
+	free(folder);
+	return -1;
+}
+
 int session_open(struct session *s, const struct cli *c)
 {
 	memset(s, 0, sizeof *s);
@@ -103,6 +143,18 @@ void session_override(struct session *s, const char *path, const char *value)
 	free(s->override);
 	s->override = more;
 	s->override[s->n_override++] = tool_printf("%s=%s", path, value);
+}
+
+void session_no_stages(struct session *s, const char *variant)
+{
+	struct config *c = config_build(s->file, variant, s->n_override, s->override, s->diag);
+	const struct section *stages = c ? config_section(c, "stages") : NULL;
+
+	for (int i = 0; stages && i < stages->n_spec; i++) {
+		char *path = tool_printf("stages.%s", stages->spec[i]->name);
+		session_override(s, path, "");
+		free(path);
+	}
 }
 
 void session_close(struct session *s)

@@ -22,6 +22,7 @@ int cmd_summary(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_evaluate(int argc, char **argv);
 int cmd_attack(int argc, char **argv);
+int cmd_prune(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /* One option. Tables end with name NULL. Every command also has --help and --plugin-dir. */
@@ -65,12 +66,21 @@ struct session {
  * after messages. session_close may always be called. */
 int session_open(struct session *, const struct cli *);
 void session_override(struct session *, const char *path, const char *value);
+/* The config's stages are taken away, for others to be put in their place by overrides. */
+void session_no_stages(struct session *, const char *variant);
 void session_close(struct session *);
 /* Is `name` a variant of the file? Else an error with a suggestion. */
 bool session_variant(struct session *, const char *name);
 /* Prints what was collected; EXIT_PLUGIN if a refused plugin explains errors of this config
  * (which may be NULL), EXIT_USAGE for other errors, -1 if there were none. */
 int session_errors(struct session *, const struct config *);
+
+bool path_is_folder(const char *);
+/* The first operand is a run folder: its config (allocated) takes the operand's place, and, unless
+ * weights are given, its own are meant (allocated). -1, or an exit code after a message. */
+int run_operand(struct cli *, char **file, char **weights);
+/* Weights in the folder that rein run leaves for a config. The same. */
+int run_of_config(const struct session *, const char *variant, char **weights);
 
 /* settings_read, but with the default in place of what is wrong, so that more can be checked. */
 struct settings;

@@ -26,7 +26,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REIN = os.path.abspath(sys.argv[1])
 SMALL = os.path.join(HERE, "small.ini")
 ONE = os.path.join(HERE, "one.ini")
-COMMANDS = ["run", "validate", "summary", "inspect", "evaluate", "attack", "doctor"]
+COMMANDS = ["run", "validate", "summary", "inspect", "evaluate", "attack", "prune", "doctor"]
 PLUGINS = os.path.join(os.path.dirname(REIN), "tests", "plugins")
 NO_VARIANTS = ["--variant", "plain", "run.seed=1"]
 
@@ -59,7 +59,7 @@ def rows(*parts):
 
 def numbers(row):
     """A row of metrics.jsonl less what depends on the clock."""
-    return {k: v for k, v in row.items() if k != "samples_per_s"}
+    return {k: v for k, v in row.items() if k not in ("samples_per_s", "forward_ms")}
 
 
 def tensors(*parts):
@@ -533,6 +533,68 @@ def test_summary_of_images(tmp):
     total = next(line for line in out.splitlines() if line.startswith("total")).split()
     # multiply-adds: 6 25 28^2 + 16 6 25 10^2 + 400 120 + 120 84 + 84 10
     assert total[1:3] == ["61706", "416520"], total
+
+
+def test_prune(tmp):
+    rein("run", ONE, "--variant", "plain", cwd=tmp)
+    before = read(tmp, "runs/one/plain/model.safetensors")
+    rows_go = "pruners.rows=ln_structured amount=0.5 on=fc1.weight"
+    biases_go = "pruners.all=threshold value=100 on=fc1.bias"
+    out, _ = rein("prune", "runs/one/plain", rows_go, biases_go, cwd=tmp)
+    assert [line.split()[0] for line in out.split("\npruned\n")[1].splitlines()[2:7]] == \
+        ["before", "pruned-1", "pruned-2", "smaller", "after"], out
+    assert "The smaller model is in runs/one/plain-pruned/main." in out, out
+    assert read(tmp, "runs/one/plain/model.safetensors") == before, "the model itself stays as it is"
+    full, less = tensors(tmp, "runs/one/plain/model.safetensors"), tensors(tmp, "runs/one/plain-pruned/main/model.safetensors")
+    assert less["fc1.weight"]["shape"][0] == full["fc1.weight"]["shape"][0] // 2
+    assert less["out.weight"]["shape"][1] == full["out.weight"]["shape"][1] // 2
+    metrics = rows(tmp, "runs/one/plain-pruned/main/metrics.jsonl")
+    assert [r["type"] for r in metrics] == ["evaluate", "prune", "prune", "remove", "evaluate"]
+    assert metrics[3]["output_difference"] < 1e-5 and metrics[3]["val.loss"] == metrics[4]["val.loss"]
+    assert abs(metrics[2]["val.loss"] - metrics[4]["val.loss"]) < 1e-5
+    evaluated, _ = rein("evaluate", "runs/one/plain-pruned/main", cwd=tmp)
+    assert abs(float(evaluated.split()[-2]) - metrics[4]["val.loss"]) < 2e-6, evaluated
+    summary, _ = rein("summary", "runs/one/plain-pruned/main", cwd=tmp)
+    total = next(line for line in summary.splitlines() if line.startswith("total")).split()
+    assert total[1] == str(int(metrics[4]["parameters"])), summary
+    kept, _ = rein("prune", "runs/one/plain", rows_go, "--keep-channels", "--out", "kept", cwd=tmp)
+    assert "smaller " not in kept.split("\npruned\n")[1].split("The smaller")[0]
+    assert tensors(tmp, "kept/plain-pruned/main/model.safetensors") == full
+    again, _ = rein("prune", "runs/one/plain-pruned/main", "--with", "rows", rows_go, cwd=tmp)
+    assert "main-pruned/main" in again
+    assert "there is no 'no' in [pruners]" in rein("prune", "runs/one/plain", rows_go, "--with", "no", cwd=tmp, code=2)[1]
+    assert "the config has no [pruners]" in rein("prune", "runs/one/plain", cwd=tmp, code=2)[1]
+    assert "not the folder of a run" in rein("prune", "runs", cwd=tmp, code=2)[1]
+
+
+def test_removed_and_resumed(tmp):
+    """Killed after channels were removed, a run goes on to the same bits; a smaller run starts from its weights."""
+    text = read(ONE).decode().replace("include = small.ini", f"include = {SMALL}") + """
+[pruners]
+rows = ln_structured amount=0.5 on=fc1.weight
+[stages]
+fit = train epochs=1
+cut = prune with=rows
+less = remove fold=yes
+more = train epochs=3
+end = evaluate
+"""
+    path = write(tmp, "cut.ini", text)
+    rein("run", path, "--variant", "plain", cwd=tmp)
+    model = read(tmp, "runs/cut/plain/model.safetensors")
+    p = subprocess.Popen([REIN, "run", path, "--variant", "plain", "--out", "b", "run.checkpoint_seconds=0"], cwd=tmp,
+                         env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for line in p.stdout:
+        if line.startswith("less:"):
+            break
+    p.kill()
+    p.wait()
+    rein("run", path, "--variant", "plain", "--out", "b", "run.checkpoint_seconds=0", "--resume", cwd=tmp)
+    assert read(tmp, "b/cut/plain/model.safetensors") == model
+    start = os.path.join(tmp, "b/cut/plain/model.safetensors")
+    out, _ = rein("run", path, "--variant", "plain", f"run.weights={start}", "--out", "c", "stages.cut=", "stages.less=",
+                  cwd=tmp)
+    assert tensors(tmp, "c/cut/plain/model.safetensors") == tensors(tmp, "runs/cut/plain/model.safetensors")
 
 
 def test_validate(tmp):
