@@ -346,8 +346,7 @@ static int one_piece(struct running *g)
 		name = trainer_stage_name(g->t, trainer_stage(g->t), &type);
 		struct history_row *row =
 			history_add(&g->r->history, name, type, trainer_epoch(g->t), trainer_epochs(g->t), &m);
-		if (!runlog_metrics(g->log, row, &m, d) ||
-		    !trainer_write_files(g->t, g->r->folder.work, g->why, sizeof g->why))
+		if (!runlog_metrics(g->log, row, &m, d) || !trainer_write_files(g->t, g->r->folder.work, g->why, sizeof g->why))
 			result = -2;
 	}
 	metrics_finish(&m);

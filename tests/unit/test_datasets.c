@@ -52,6 +52,19 @@ Test(datasets, idx_floats)
 	close_data(&o);
 }
 
+Test(datasets, idx_names)
+{
+	struct opened_data o = open_text("[data]\n"
+	                                 "train = idx images=idx/images labels=idx/labels names=\"a,b c,d\"\n"
+	                                 "val = idx images=idx/images labels=idx/labels classes=3\n",
+	                                 1, RNG_PHILOX, NULL);
+	const struct split *t = must(&o, "train");
+	cr_assert(t->info.classes == 3 && !strcmp(t->info.class_names[0], "a") && !strcmp(t->info.class_names[1], "b c") &&
+	          !strcmp(t->info.class_names[2], "d"));
+	cr_assert(!strcmp(must(&o, "val")->info.class_names[1], "b c"), "the names of train hold for all splits");
+	close_data(&o);
+}
+
 Test(datasets, csv)
 {
 	struct opened_data o = open_text("[data]\ntrain = csv file=csv/good.csv\n", 1, RNG_PHILOX, NULL);

@@ -102,8 +102,7 @@ static void draw_config(char *text, size_t size)
 		                                 "[regularizers]\nnoise = weight_noise variance=0.002\n",
 		                                 "[regularizers]\nclip = clip_norm max=0.5\nmean = ema decay=0.9\n",
 		                                 "[regularizers]\nsharp = sam rho=0.05\n",
-		                                 "[regularizers]\nstop = early_stopping monitor=train.loss patience=1 "
-		                                 "restore=best\n" };
+		                                 "[regularizers]\nstop = early_stopping monitor=train.loss patience=1\n" };
 	char optimizer[160], first[160], second[160], grow[200];
 	draw_optimizer(optimizer, sizeof optimizer);
 	draw_pruner(first, sizeof first);

@@ -25,16 +25,20 @@ struct table {
 };
 
 struct idx {
-	const char *images, *labels;
+	const char *images, *labels, *names;
 	int64_t classes;
 	struct table x, y;
 	int64_t n_class;
+	char *name_text, **name; /* names= at its commas */
 };
 
 static const struct rein_key idx_keys[] = {
 	REIN_PATH(struct idx, images, NULL, "IDX file of the samples (count, rows, columns), plain or .gz"),
 	REIN_PATH(struct idx, labels, NULL, "IDX file of the labels (count), plain or .gz"),
-	REIN_INT(struct idx, classes, "0", 0, 1000000, "number of classes; 0: the highest label plus one"), REIN_KEYS_END
+	REIN_INT(struct idx, classes, "0", 0, 1000000,
+	         "number of classes; 0: that of names=, or the highest label plus one"),
+	REIN_STRING(struct idx, names, "", "names of the classes from 0, comma-separated; empty: their numbers"),
+	REIN_KEYS_END,
 };
 
 static uint32_t element_size(uint32_t type) { return type == IDX_U8 ? 1 : type == IDX_FLOAT ? 4 : 0; }
@@ -178,10 +182,40 @@ static void to_native(struct table *t)
 	}
 }
 
+static int64_t count_names(const char *names)
+{
+	int64_t n = *names != 0;
+	for (; *names; names++)
+		n += *names == ',';
+	return n;
+}
+
+static rein_status split_names(struct idx *s, const struct rein_host *h)
+{
+	int64_t n = count_names(s->names), k = 0;
+	if (!n)
+		return REIN_OK;
+	if (n != s->n_class)
+		return rein_failf(h, "names= has %lld names for %lld classes", (long long)n, (long long)s->n_class);
+	s->name = h->alloc(h, (uint64_t)n * sizeof *s->name);
+	s->name_text = h->alloc(h, strlen(s->names) + 1);
+	if (!s->name || !s->name_text)
+		return REIN_ERROR;
+	strcpy(s->name_text, s->names);
+	for (char *at = s->name_text; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+		s->name[k++] = at;
+	for (char *at = s->name_text; (at = strchr(at, ',')); at++)
+		*at = 0;
+	for (k = 0; k < n; k++)
+		if (!*s->name[k])
+			return rein_failf(h, "names=: class %lld has no name", (long long)k);
+	return REIN_OK;
+}
+
 static rein_status idx_create(void *self, const struct rein_host *h)
 {
 	struct idx *s = self;
-	int64_t top = 0;
+	int64_t top = 0, classes = s->classes ? s->classes : count_names(s->names);
 	if (read_table(h, s->images, &s->x) < 0 || read_table(h, s->labels, &s->y) < 0)
 		return REIN_ERROR;
 	if (s->x.rank < 2)
@@ -193,16 +227,16 @@ static rein_status idx_create(void *self, const struct rein_host *h)
 		return rein_failf(h, "'%s' holds %lld samples, '%s' %lld labels", s->images, (long long)s->x.dim[0], s->labels,
 		                  (long long)s->y.dim[0]);
 	for (int64_t i = 0; i < s->y.dim[0]; i++) {
-		if (s->classes && s->y.data[i] >= s->classes)
+		if (classes && s->y.data[i] >= classes)
 			return rein_failf(h, "'%s': byte %lld: label %d is outside the %lld classes", s->labels, (long long)(8 + i),
-			                  s->y.data[i], (long long)s->classes);
+			                  s->y.data[i], (long long)classes);
 		if (s->y.data[i] > top)
 			top = s->y.data[i];
 	}
-	s->n_class = s->classes ? s->classes : top + 1;
+	s->n_class = classes ? classes : top + 1;
 	if (s->x.type == IDX_FLOAT)
 		to_native(&s->x);
-	return REIN_OK;
+	return split_names(s, h);
 }
 
 static void idx_destroy(void *self, const struct rein_host *h)
@@ -210,7 +244,11 @@ static void idx_destroy(void *self, const struct rein_host *h)
 	struct idx *s = self;
 	h->free(h, s->x.data);
 	h->free(h, s->y.data);
+	h->free(h, s->name);
+	h->free(h, s->name_text);
 	s->x.data = s->y.data = NULL;
+	s->name = NULL;
+	s->name_text = NULL;
 }
 
 /* (count, D) is D features; (count, H, W) are grey images; (count, C, H, W) images */
@@ -225,6 +263,7 @@ static rein_status idx_info(void *self, struct rein_dataset_info *o)
 	o->target = REIN_TARGET_CLASS;
 	o->count = s->x.dim[0];
 	o->classes = s->n_class;
+	o->class_names = (const char *const *)s->name;
 	return REIN_OK;
 }
 

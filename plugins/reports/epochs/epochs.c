@@ -71,10 +71,13 @@ static void rows(const struct epochs *s, const struct rein_experiment *e, uint32
                  const char *const *name, struct rein_table *out)
 {
 	const char *stage, *type;
+	char label[128]; /* stages' names are shorter than 64 */
 	int64_t epoch;
 	for (uint32_t i = 0; (stage = e->row(e, run, i, &type, &epoch)); i++) {
-		out->text(out, stage);
-		out->number(out, strcmp(type, "train") ? NAN : (double)epoch, 0);
+		int length = snprintf(label, sizeof label, "%s", stage);
+		if (!strcmp(type, "train"))
+			snprintf(label + length, sizeof label - (size_t)length, " %lld", (long long)epoch);
+		out->text(out, label);
 		if (s->sum[0])
 			out->number(out, e->row_metric(e, run, i, s->sum) * batches(e, run), (uint32_t)s->digits);
 		for (uint32_t k = 0; k < n; k++)
@@ -86,7 +89,7 @@ static rein_status one_run(const struct epochs *s, const struct rein_host *host,
                            uint32_t run, struct rein_table *out)
 {
 	const struct rein_report_run *q = rein_run_at(e, run);
-	uint32_t all = 0, fixed = s->sum[0] ? 3 : 2;
+	uint32_t all = 0, fixed = s->sum[0] ? 2 : 1;
 	char title[200], sum[128];
 	while (e->metric_name(e, run, all))
 		all++;
@@ -100,10 +103,9 @@ static rein_status one_run(const struct epochs *s, const struct rein_host *host,
 		                  all ? e->metric_name(e, run, 0) : "it has measured nothing");
 	}
 	snprintf(sum, sizeof sum, "sum of %s", s->sum);
-	head[0] = "stage";
-	head[1] = "epoch";
+	head[0] = "epoch";
 	if (s->sum[0])
-		head[2] = sum;
+		head[1] = sum;
 	snprintf(title, sizeof title, "epochs: %s, seed %lld", q->variant[0] ? q->variant : "main", (long long)q->seed);
 	out->begin(out, title, n + fixed, head);
 	rows(s, e, run, n, head + fixed, out);

@@ -72,20 +72,21 @@ static void add(struct line *all, const struct line *l)
 	all->bitmap += l->bitmap;
 }
 
-/* Non-zeros of a parameter ahead of the first prune stage; all entries where that is the first of
- * all stages, NaN where there is none. */
-static double before_cut(const struct rein_experiment *e, uint32_t run, const char *name, double entries)
+/* Non-zeros of parameter k ahead of the first prune stage; all entries where that is the first of all
+ * stages, or where it is pruned while it trains; NaN where nothing prunes it. */
+static double before_cut(const struct rein_experiment *e, uint32_t run, uint32_t k)
 {
+	const struct rein_report_run *q = rein_run_at(e, run);
 	const char *type, *stage;
 	char metric[160];
-	double before = entries;
-	snprintf(metric, sizeof metric, "nonzero.%s", name);
+	double before = (double)q->param_size[k];
+	snprintf(metric, sizeof metric, "nonzero.%s", q->param_name[k]);
 	for (uint32_t i = 0; (stage = e->stage(e, run, i, &type)); i++) {
 		if (!strcmp(type, "prune"))
 			return before;
 		before = e->stage_metric(e, run, i, metric);
 	}
-	return NAN;
+	return q->param_rule[k][0] ? (double)q->param_size[k] : NAN;
 }
 
 static void parameters(const struct rein_experiment *e, uint32_t run, const char *who, struct rein_table *out)
@@ -100,7 +101,7 @@ static void parameters(const struct rein_experiment *e, uint32_t run, const char
 	out->begin(out, title, sizeof head / sizeof *head, head);
 	for (uint32_t k = 0; k < q->n_param; k++) {
 		struct line l = line_of(q, k);
-		double before = before_cut(e, run, q->param_name[k], l.entries);
+		double before = before_cut(e, run, k);
 		shape_text(q, k, shape, sizeof shape);
 		row(out, q->param_name[k], shape, before, &l, q->param_rule[k]);
 		add(&all, &l);
