@@ -298,6 +298,49 @@ Test(states, draws)
 	}
 }
 
+/* Rows of all lengths, drawn by the reference and by vectors of every instruction set. */
+static void draw_all(struct rig *r, double *out)
+{
+	static const int64_t dims[][2] = { { 1, 1 }, { 3, 5 }, { 40, 513 }, { 2, 9003 }, { 7, 4096 } };
+	int64_t at = 0;
+	double id[40];
+	for (int i = 0; i < 40; i++)
+		id[i] = i * 37 % 11;
+	rig_state(r, "step", REIN_I32_T, 0, NULL, (double[]){ 5 });
+	rig_state(r, "epoch", REIN_I32_T, 0, NULL, (double[]){ 2 });
+	for (int k = 0; k < 5; k++) {
+		char name[8];
+		snprintf(name, sizeof name, "id%d", k);
+		rig_state(r, name, REIN_I32_T, 1, dims[k], id);
+		struct recorder *rec = rig_record(r, "draws", false);
+		recorder_draw_keys(rec, state_read(rec, r, name), state_read(rec, r, "step"), state_read(rec, r, "epoch"));
+		for (uint32_t mode = REIN_UNIFORM; mode <= REIN_BITS; mode++)
+			for (uint32_t key = REIN_PER_SAMPLE; key <= REIN_PER_STEP; key++) {
+				snprintf(name, sizeof name, "%u-%u", mode, key);
+				recorder_output(rec, rein_random(recorder_rec(rec), name, mode, key, 2, dims[k]));
+			}
+		struct compiled *c = done(r, rec);
+		rig_run(c);
+		for (uint32_t o = 0; o < c->program->p.n_output; o++)
+			at += rig_output(c, o, out + at, 1 << 16);
+		compiled_destroy(c);
+	}
+}
+Test(states, draws_are_the_same_by_vectors)
+{
+	static double want[1 << 20], got[1 << 20];
+	static const char *const isas[] = { "plain", "avx2", "avx512" };
+	struct rig *r = rig_create(REIN_NAIVE, 1, 4);
+	draw_all(r, want);
+	rig_destroy(r);
+	for (int k = 0; k < 3; k++) {
+		r = rig_create_isa(0, 3, 4, isas[k]);
+		draw_all(r, got);
+		cr_assert_arr_eq(got, want, sizeof got, "%s", isas[k]);
+		rig_destroy(r);
+	}
+}
+
 /* --- a C function of a plugin -------------------------------------------------------------- */
 static rein_status reverse(const void *ctx, const struct rein_tensor_view *in, struct rein_tensor_view *out)
 {

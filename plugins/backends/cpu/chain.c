@@ -24,28 +24,26 @@ const struct strip_isa *strip_isa(int isa)
 }
 
 /* --- loads that are not plain ------------------------------------------------------- */
-static void move(unsigned char *to, const unsigned char *from, int64_t n, int64_t stride, int size)
+static void move(const struct strip_isa *isa, unsigned char *to, const unsigned char *from, int64_t n, int64_t stride,
+                 int size)
 {
 	if (stride == 1) {
 		memcpy(to, from, (size_t)(n * size));
+	} else if (stride == 0) {
+		isa->op[size == 4 ? S_COPY_4 : S_COPY_1](n, to, from, NULL, NULL, 1);
 	} else if (size == 4) {
 		uint32_t *d = (uint32_t *)(void *)to;
 		const uint32_t *s = (const uint32_t *)(const void *)from;
-		if (stride == 0) {
-			const uint32_t k = *s;
-			for (int64_t i = 0; i < n; i++)
-				d[i] = k;
-		} else
-			for (int64_t i = 0; i < n; i++)
-				d[i] = s[i * stride];
+		for (int64_t i = 0; i < n; i++)
+			d[i] = s[i * stride];
 	} else {
 		for (int64_t i = 0; i < n; i++)
 			to[i] = from[i * stride];
 	}
 }
 
-static void load_view(const struct view *v, unsigned char *to, const unsigned char *base, int size, int64_t e0,
-                      int64_t n)
+static void load_view(const struct strip_isa *isa, const struct view *v, unsigned char *to, const unsigned char *base,
+                      int size, int64_t e0, int64_t n)
 {
 	int64_t index[REIN_MAX_RANK], at = v->start;
 	int last = (int)v->rank - 1;
@@ -58,7 +56,7 @@ static void load_view(const struct view *v, unsigned char *to, const unsigned ch
 		int64_t run = v->dim[last] - index[last];
 		if (run > n)
 			run = n;
-		move(to, base + at * size, run, v->stride[last], size);
+		move(isa, to, base + at * size, run, v->stride[last], size);
 		to += run * size;
 		n -= run;
 		at -= index[last] * v->stride[last];
@@ -73,13 +71,19 @@ static void load_view(const struct view *v, unsigned char *to, const unsigned ch
 	}
 }
 
-/* Rows of table (dim[0], dim[1]) picked by idx; outside: zeros. */
+/* Rows of table (dim[0], dim[1]) picked by idx, `count` in all; outside: zeros. Rows lie anywhere:
+ * the next one is asked for while this one is copied. */
 static void load_rows(const struct view *v, unsigned char *to, const unsigned char *table, const int32_t *idx, int size,
-                      int64_t e0, int64_t n)
+                      int64_t count, int64_t e0, int64_t n)
 {
 	int64_t width = v->dim[1], row = e0 / width, col = e0 % width;
 	for (; n > 0; row++, col = 0) {
 		int64_t run = width - col < n ? width - col : n;
+		if (row + 1 < count && idx[row + 1] >= 0 && idx[row + 1] < v->dim[0]) {
+			const unsigned char *soon = table + ((int64_t)idx[row + 1] * width + col) * size;
+			for (int64_t b = 0; b < run * size; b += 64)
+				__builtin_prefetch(soon + b);
+		}
 		if (idx[row] >= 0 && idx[row] < v->dim[0])
 			memcpy(to, table + ((int64_t)idx[row] * width + col) * size, (size_t)(run * size));
 		else
@@ -135,8 +139,8 @@ static void run_step(const struct chain *c, const struct step *s, int64_t e0, in
 	const struct view *v = &c->view[s->more];
 	switch (s->kind) {
 	case STEP_OP: c->isa->op[s->op](n, ptr[s->d], ptr[s->in[0]], ptr[s->in[1]], ptr[s->in[2]], s->scalars); break;
-	case STEP_VIEW: load_view(v, ptr[s->d], ptr[s->in[1]], size, e0, n); break;
-	case STEP_ROWS: load_rows(v, ptr[s->d], ptr[s->in[1]], ptr[s->in[0]], size, e0, n); break;
+	case STEP_VIEW: load_view(c->isa, v, ptr[s->d], ptr[s->in[1]], size, e0, n); break;
+	case STEP_ROWS: load_rows(v, ptr[s->d], ptr[s->in[1]], ptr[s->in[0]], size, c->count / v->dim[1], e0, n); break;
 	case STEP_PICK: pick(v, ptr[s->d], ptr[s->in[1]], ptr[s->in[0]], size, n); break;
 	case STEP_IOTA: iota(v, ptr[s->d], e0, n); break;
 	default: run_map(&c->map[s->more], n, ptr); break;

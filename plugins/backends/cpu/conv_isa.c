@@ -191,25 +191,39 @@ static void apart(int64_t count, int64_t n, const float *x, int64_t ldx, float *
 	}
 }
 
-static void average2(int64_t rows, int64_t n, const float *x, int64_t ldx, float *restrict y)
+/* Masks of the two vectors that hold 2 m elements, m <= VL. */
+ALWAYS mask low_half(int64_t m) { return tail_mask(2 * m < VL ? 2 * m : VL); }
+ALWAYS mask high_half(int64_t m) { return tail_mask(2 * m > VL ? 2 * m - VL : 0); }
+
+static void average2(int64_t rows, int64_t n, const float *x, int64_t ldx, float *y)
 {
-	for (int64_t r = 0; r < rows; r++, y += n) {
-		const float *a = x + 2 * r * ldx, *b = a + ldx;
-		for (int64_t i = 0; i < n; i++)
-			y[i] = (((a[2 * i] + a[2 * i + 1]) + b[2 * i]) + b[2 * i + 1]) * 0.25f;
-	}
+	vec quarter = FILL(0.25f);
+	for (int64_t r = 0; r < rows; r++, y += n)
+		for (int64_t i = 0; i < n; i += VL) {
+			const float *a = x + 2 * r * ldx + 2 * i, *b = a + ldx;
+			int64_t m = n - i < VL ? n - i : VL;
+			mask lo = low_half(m), hi = high_half(m);
+			vec a0 = LOADM(a, lo), a1 = LOADM(a + VL, hi), b0 = LOADM(b, lo), b1 = LOADM(b + VL, hi);
+			vec s = ADD(ADD(ADD(even(a0, a1), odd(a0, a1)), even(b0, b1)), odd(b0, b1));
+			s = MUL(s, quarter);
+			STOREM(y + i, s, tail_mask(m));
+		}
 }
 
-static void share2(int64_t rows, int64_t n, const float *restrict y, float *restrict x, int64_t ldx)
+static void share2(int64_t rows, int64_t n, const float *y, float *x, int64_t ldx)
 {
-	for (int64_t r = 0; r < rows; r++, y += n) {
-		float *a = x + 2 * r * ldx, *b = a + ldx;
-		for (int64_t i = 0; i < n; i++) {
-			float share = y[i] * 0.25f;
-			a[2 * i] = a[2 * i + 1] = share;
-			b[2 * i] = b[2 * i + 1] = share;
+	vec quarter = FILL(0.25f);
+	for (int64_t r = 0; r < rows; r++, y += n)
+		for (int64_t i = 0; i < n; i += VL) {
+			float *a = x + 2 * r * ldx + 2 * i, *b = a + ldx;
+			int64_t m = n - i < VL ? n - i : VL;
+			mask lo = low_half(m), hi = high_half(m);
+			vec s = MUL(LOADM(y + i, tail_mask(m)), quarter), s0 = twice_low(s), s1 = twice_high(s);
+			STOREM(a, s0, lo);
+			STOREM(a + VL, s1, hi);
+			STOREM(b, s0, lo);
+			STOREM(b + VL, s1, hi);
 		}
-	}
 }
 
 static void larger(int64_t n, const float *restrict x, float *restrict y)

@@ -83,5 +83,7 @@ void pool_run(struct pool *, int n, void (*f)(void *ctx, int i), void *ctx);
 
 /* philox.c: four words for a counter and a key. */
 void cpu_philox(const uint32_t counter[4], uint64_t key, uint32_t out[4]);
+/* Box-Muller on two words: u in (0,1], v in [0,1); even elements the cosine, odd the sine. */
+double cpu_normal(uint32_t w0, uint32_t w1, bool sine);
 
 #endif

@@ -32,6 +32,16 @@ struct gemm_isa {
 };
 extern const struct gemm_isa gemm_plain, gemm_avx2, gemm_avx512;
 
+/* --- draw_isa.c: Philox4x32-10 --------------------------------------------------------- */
+struct draw_isa {
+	/* out[0..n): words of counters (first, c[0], c[1], c[2]), (first + 1, ...) ... */
+	void (*bits)(int64_t n, uint32_t first, const uint32_t c[3], uint64_t key, uint32_t *out);
+	void (*uniform)(int64_t n, const uint32_t *words, float *out); /* (w >> 8) 2^-24 */
+};
+extern const struct draw_isa draw_plain, draw_avx2, draw_avx512;
+/* draw.c: 1 made, 0 not a draw it knows, < 0 error */
+int draw_compile(struct rein_exec *, int32_t n, const int32_t *instr, struct kernel *out);
+
 /* --- gemm.c ------------------------------------------------------------------------ */
 /* A finished piece of C, numbered from 0 over all matrices: rows r0.., columns c0.. of matrix `batch`; element (i, j) of the
  * piece is block[i * ld + j]. Called once per piece, on any thread, while it is in cache. */
@@ -46,7 +56,7 @@ struct gemm {
 	int keep;               /* 1: C has memory; 0: only done() sees it */
 	/* by gemm_plan */
 	const struct gemm_isa *isa;
-	int how;            /* DIRECT, PACKED, DOTS */
+	int how, deep;      /* DIRECT, PACKED, DOTS; deep: see DEEP */
 	int64_t rows, cols; /* of a piece */
 	int64_t row_pieces, col_pieces;
 	int64_t pack_b, pack_a, scratch; /* floats: packed B per matrix, packed A per thread, piece per thread */

@@ -16,7 +16,10 @@
 #define DOTS   2
 
 #define PIECE_COLS    512
-#define DOTS_K        1024   /* dot products are cut into chunks of at most this */
+#define DOTS_K        1024 /* dot products are cut into chunks of at most this, */
+#define DEEP_K        1024 /* and where B is far larger than the caches, of this: rows of A stay in the first, */
+#define DEEP_COLS     32   /* this many of B in the second cache, and B is read once */
+#define DEEP          (1 << 21)
 #define PARALLEL_WORK 250000 /* products; below, threads cost more than they give */
 
 #ifndef HAVE_AVX2
@@ -64,12 +67,13 @@ int64_t gemm_plan(struct gemm *g, int isa, int threads)
 	static const struct gemm_isa *const isas[] = { &gemm_plain, &gemm_avx2, &gemm_avx512 };
 	g->isa = isas[isa];
 	g->how = choose_way(g);
-	int64_t block = g->how == DOTS ? 2 * g->isa->md : g->isa->mr;
+	g->deep = g->how == DOTS && g->n * g->k > DEEP && g->m > g->isa->md;
+	int64_t block = g->deep ? g->m : g->how == DOTS ? 2 * g->isa->md : g->isa->mr;
 	g->row_pieces = div_up(g->m, block);
 	if (g->row_pieces > 1 && g->row_pieces % 2)
 		g->row_pieces++;
 	g->rows = div_up(g->m, g->row_pieces);
-	g->cols = choose_cols(g);
+	g->cols = g->deep ? DEEP_COLS : choose_cols(g);
 	g->col_pieces = div_up(g->n, g->cols);
 	g->pack_b = g->how == PACKED ? div_up(g->n, g->isa->nr) * g->isa->nr * g->k : 0;
 	g->pack_a = g->how != DOTS && !g->ta && conflicts(g->k * 4) && g->n >= 2 * g->isa->nr ? g->rows * g->k : 0;
@@ -107,10 +111,16 @@ static void pack_panel(void *arg, int i)
 	}
 }
 
+static int64_t chunk_of(const struct gemm *g)
+{
+	int64_t chunks = div_up(g->k, DOTS_K);
+	return div_up(div_up(g->k, chunks), 16) * 16;
+}
+
 static void dots_piece(const struct gemm *g, const float *a, const float *b, int64_t rows, int64_t cols, float *c,
                        int64_t ldc)
 {
-	int64_t chunks = div_up(g->k, DOTS_K), size = div_up(div_up(g->k, chunks), 16) * 16;
+	int64_t size = chunk_of(g);
 	for (int64_t k = 0; k < g->k; k += size) {
 		int64_t kn = g->k - k < size ? g->k - k : size;
 		for (int64_t n = 0; n < cols; n += g->isa->nd) {
@@ -120,6 +130,25 @@ static void dots_piece(const struct gemm *g, const float *a, const float *b, int
 				int64_t md = rows * (i + 1) / blocks - m;
 				g->isa->dots(md, nd, kn, a + m * g->k + k, g->k, b + n * g->k + k, g->k, c + m * ldc + n, ldc, k > 0);
 				m += md;
+			}
+		}
+	}
+}
+
+/* All rows of A against a few of B; the next chunk of B is asked for while this one is used last. */
+static void deep_piece(const struct gemm *g, const float *a, const float *b, int64_t cols, float *c, int64_t ldc)
+{
+	int64_t blocks = div_up(g->m, g->isa->md), size = chunk_of(g);
+	for (int64_t k = 0; k < g->k; k += size) {
+		int64_t kn = g->k - k < size ? g->k - k : size, ahead = g->k - k - kn < size ? g->k - k - kn : size;
+		for (int64_t i = 0; i < blocks; i++) {
+			int64_t m = g->m * i / blocks, md = g->m * (i + 1) / blocks - m;
+			for (int64_t n = 0; n < cols; n += g->isa->nd) {
+				int64_t nd = cols - n < g->isa->nd ? cols - n : g->isa->nd;
+				for (int64_t j = 0; j < nd && i + 1 == blocks; j++)
+					for (int64_t e = 0; e < ahead; e += 16)
+						__builtin_prefetch(b + (n + j) * g->k + k + kn + e, 0, 2);
+				g->isa->dots(md, nd, kn, a + m * g->k + k, g->k, b + n * g->k + k, g->k, c + m * ldc + n, ldc, k > 0);
 			}
 		}
 	}
@@ -145,7 +174,9 @@ static void run_piece(void *arg, int i)
 		sam = 1;
 		sak = rows;
 	}
-	if (g->how == DOTS)
+	if (g->deep)
+		deep_piece(g, a, b + c0 * g->k, cols, c, ldc);
+	else if (g->how == DOTS)
 		dots_piece(g, a, b + c0 * g->k, rows, cols, c, ldc);
 	else
 		for (int64_t n = 0; n < cols; n += nr) {

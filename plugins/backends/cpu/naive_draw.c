@@ -3,17 +3,7 @@
  * naive_draw.c: reference kernel of RANDOM. Element e of a sample's (or of the whole)
  * tensor is word e%4 of Philox4x32-10 at counter (e/4, sample or step, epoch, loop index).
  */
-#include <math.h>
-
 #include "naive.h"
-
-/* Box-Muller on two words: u in (0,1], v in [0,1); even elements the cosine, odd the sine. */
-static double normal(uint32_t w0, uint32_t w1, bool sine)
-{
-	double u = ((double)(w0 >> 8) + 1) * 0x1p-24, v = (double)(w1 >> 8) * 0x1p-24;
-	double r = sqrt(-2 * log(u)), angle = 6.283185307179586477 * v;
-	return r * (sine ? sin(angle) : cos(angle));
-}
 
 static rein_status draw(const struct call *c)
 {
@@ -37,7 +27,7 @@ static rein_status draw(const struct call *c)
 				if (a->mode == REIN_BITS)
 					((uint32_t *)out_mem(c, 0))[at] = w[j];
 				else if (a->mode == REIN_NORMAL)
-					((real *)out_mem(c, 0))[at] = (real)normal(w[j & 2], w[j | 1], j & 1);
+					((real *)out_mem(c, 0))[at] = (real)cpu_normal(w[j & 2], w[j | 1], j & 1);
 				else
 					((real *)out_mem(c, 0))[at] = (real)((double)(w[j] >> 8) * 0x1p-24);
 			}

@@ -3,6 +3,8 @@
  * philox.c: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy
  * as 1, 2, 3", SC 2011). The core has the same function; tests hold them together.
  */
+#include <math.h>
+
 #include "cpu.h"
 
 void cpu_philox(const uint32_t counter[4], uint64_t key, uint32_t out[4])
@@ -19,4 +21,11 @@ void cpu_philox(const uint32_t counter[4], uint64_t key, uint32_t out[4])
 		k1 += 0xBB67AE85u;
 	}
 	out[0] = a, out[1] = b, out[2] = c, out[3] = d;
+}
+
+double cpu_normal(uint32_t w0, uint32_t w1, bool sine)
+{
+	double u = ((double)(w0 >> 8) + 1) * 0x1p-24, v = (double)(w1 >> 8) * 0x1p-24;
+	double r = sqrt(-2 * log(u)), angle = 6.283185307179586477 * v;
+	return r * (sine ? sin(angle) : cos(angle));
 }

@@ -28,6 +28,7 @@ typedef __mmask16 mask;
 #define FMA(a, b, c)    _mm512_fmadd_ps(a, b, c)
 #define ADD(a, b)       _mm512_add_ps(a, b)
 #define SUB(a, b)       _mm512_sub_ps(a, b)
+#define MUL(a, b)       _mm512_mul_ps(a, b)
 #define KEEP(v, m)      _mm512_maskz_mov_ps(m, v)
 static inline mask tail_mask(int64_t n) { return (mask)((1u << n) - 1u); }
 /* Four horizontal sums. */
@@ -39,6 +40,26 @@ static inline void sum4(float *out, vec a, vec b, vec c, vec d)
 	_mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
 #undef HALF_
 }
+/* Even and odd elements of a and b; each element of the lower or upper half twice. */
+#define INDEX_(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p) \
+	_mm512_setr_epi32(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p)
+static inline vec even(vec a, vec b)
+{
+	return _mm512_permutex2var_ps(a, INDEX_(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), b);
+}
+static inline vec odd(vec a, vec b)
+{
+	return _mm512_permutex2var_ps(a, INDEX_(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31), b);
+}
+static inline vec twice_low(vec v)
+{
+	return _mm512_permutexvar_ps(INDEX_(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), v);
+}
+static inline vec twice_high(vec v)
+{
+	return _mm512_permutexvar_ps(INDEX_(8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15), v);
+}
+#undef INDEX_
 /* Rows become columns. */
 static inline void transpose(vec v[16])
 {
@@ -79,6 +100,7 @@ typedef __m256i mask;
 #define FMA(a, b, c)    _mm256_fmadd_ps(a, b, c)
 #define ADD(a, b)       _mm256_add_ps(a, b)
 #define SUB(a, b)       _mm256_sub_ps(a, b)
+#define MUL(a, b)       _mm256_mul_ps(a, b)
 #define KEEP(v, m)      _mm256_and_ps(v, _mm256_castsi256_ps(m))
 static inline mask tail_mask(int64_t n)
 {
@@ -89,6 +111,18 @@ static inline void sum4(float *out, vec a, vec b, vec c, vec d)
 	__m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
 	_mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
 }
+static inline vec even(vec a, vec b)
+{
+	__m256d v = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
+	return _mm256_castpd_ps(_mm256_permute4x64_pd(v, 0xD8));
+}
+static inline vec odd(vec a, vec b)
+{
+	__m256d v = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xDD));
+	return _mm256_castpd_ps(_mm256_permute4x64_pd(v, 0xD8));
+}
+static inline vec twice_low(vec v) { return _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)); }
+static inline vec twice_high(vec v) { return _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7)); }
 static inline void transpose(vec v[8])
 {
 	__m256 a[8], b[8];
@@ -126,6 +160,7 @@ static inline vec load_(const float *p, int64_t n)
 #define FMA(a, b, c)    ((a) * (b) + (c))
 #define ADD(a, b)       ((a) + (b))
 #define SUB(a, b)       ((a) - (b))
+#define MUL(a, b)       ((a) * (b))
 #define KEEP(v, m)      keep_(v, m)
 static inline vec keep_(vec v, int64_t n)
 {
@@ -134,6 +169,10 @@ static inline vec keep_(vec v, int64_t n)
 	return v;
 }
 static inline mask tail_mask(int64_t n) { return n; }
+static inline vec even(vec a, vec b) { return (vec){ a[0], a[2], b[0], b[2] }; }
+static inline vec odd(vec a, vec b) { return (vec){ a[1], a[3], b[1], b[3] }; }
+static inline vec twice_low(vec v) { return (vec){ v[0], v[0], v[1], v[1] }; }
+static inline vec twice_high(vec v) { return (vec){ v[2], v[2], v[3], v[3] }; }
 static inline void transpose(vec v[4])
 {
 	for (int i = 0; i < 4; i++)
