@@ -481,6 +481,11 @@ const char *data_no_split(const struct data *data, const char *name, char *buf, 
 	return buf;
 }
 
+const char *data_sample_name(const struct split *s, int64_t i, char *buf, size_t size)
+{
+	return sample_name(&owned(s)->source, s->number[i], buf, size);
+}
+
 static int by_number(const void *a, const void *b)
 {
 	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;

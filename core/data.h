@@ -45,6 +45,8 @@ void data_destroy(struct data *);                                /* accepts NULL
 struct split *data_split(const struct data *, const char *name); /* or NULL */
 /* "there is no split 'vall' in [data]; did you mean 'val'? there are: train, val". Gives back buf. */
 const char *data_no_split(const struct data *, const char *name, char *buf, size_t size);
+/* "sample 12 ('cat/0012.png')", as its dataset numbers it, for sample i of the split. Gives back buf. */
+const char *data_sample_name(const struct split *, int64_t i, char *buf, size_t size);
 /* Sample numbers that are in both splits of the same dataset (same component and keys). */
 int64_t data_overlap(const struct split *, const struct split *);
 

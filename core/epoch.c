@@ -65,6 +65,26 @@ static bool draw_order(struct trainer *t)
 	return store_set(t->store, t->order, t->order_host) >= 0;
 }
 
+bool epoch_order(struct trainer *t, int64_t epoch)
+{
+	if (t->store->torch && t->shuffles > epoch) {
+		diag_error(t->diag, NULL, "with rng = torch epochs are ordered one after another: ask for them in rising order");
+		return false;
+	}
+	if (t->shuffles == epoch)
+		return true; /* it lies there already */
+	if (!t->store->torch)
+		t->shuffles = epoch - 1;
+	while (t->shuffles < epoch) {
+		int64_t before = t->shuffles;
+		if (!draw_order(t))
+			return false;
+		if (t->shuffles == before) /* without shuffling they are all the same */
+			break;
+	}
+	return true;
+}
+
 /* --- evaluation ------------------------------------------------------------------------------ */
 bool reset_evaluation(struct trainer *t)
 {

@@ -21,6 +21,7 @@ static const struct {
 	{ "evaluate", "loss and accuracy of saved weights", cmd_evaluate },
 	{ "attack", "what a trained model withstands", cmd_attack },
 	{ "prune", "a trained model pruned, and without the channels that are left without effect", cmd_prune },
+	{ "show", "a sample as an epoch sees it, as pictures", cmd_show },
 	{ "doctor", "what this machine has, and what is missing", cmd_doctor },
 };
 #define N_COMMAND ((int)(sizeof commands / sizeof commands[0]))

@@ -314,7 +314,7 @@ void pass_batch(struct pass *p, const struct portion *f, rein_val id)
 	x = rein_take(p->r, x, id, 0);
 	if (f->x->dtype == REIN_U8_T) /* as torchvision's ToTensor: a division, not a product */
 		x = rein_div(p->r, rein_cast(p->r, x, REIN_REAL_T), rein_scalar(p->r, 255));
-	p->batch.x = x;
+	p->batch.x = p->raw = x;
 	p->batch.y = rein_take(p->r, recorder_read(p->rec, f->y), id, 0);
 	p->batch.id = id;
 	/* Several views of a sample are told apart in their draws by numbers behind those of the split. */

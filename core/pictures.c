@@ -6,35 +6,22 @@
  */
 #include <inttypes.h>
 #include <math.h>
-#include <png.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "attacks.h"
+#include "canvas.h"
 #include "files.h"
 
 /* --- PNG ---------------------------------------------------------------------------------- */
 /* v (C,H,W) in 0..1, C 1 or 3. */
 static bool write_png(const char *path, int64_t c, int64_t h, int64_t w, const float *v, char *why, size_t size)
 {
-	png_image image = { .version = PNG_IMAGE_VERSION, .width = (png_uint_32)w, .height = (png_uint_32)h };
-	uint8_t *bytes = zalloc((size_t)(c * h * w), 1), *out = NULL;
-	png_alloc_size_t n = 0;
+	struct canvas *p = must(canvas_create(h, w, c, 0));
 
-	image.format = c == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
-	for (int64_t k = 0; k < c; k++)
-		for (int64_t i = 0; i < h * w; i++) {
-			double x = (double)v[k * h * w + i];
-			bytes[i * c + k] = (uint8_t)(255 * (x < 0 ? 0 : x > 1 ? 1 : x) + 0.5);
-		}
-	bool good = png_image_write_get_memory_size(image, n, 0, bytes, 0, NULL);
-	out = zalloc(n + 1, 1);
-	good = good && png_image_write_to_memory(&image, out, &n, 0, bytes, 0, NULL);
-	if (!good)
-		snprintf(why, size, "cannot make '%s': %s", path, image.message);
-	good = good && file_replace(path, out, n, why, size);
-	free(bytes);
-	free(out);
+	canvas_place(p, 0, 0, c, h, w, v);
+	bool good = canvas_write(p, path, why, size);
+	canvas_destroy(p);
 	return good;
 }
 

@@ -23,6 +23,7 @@ int cmd_inspect(int argc, char **argv);
 int cmd_evaluate(int argc, char **argv);
 int cmd_attack(int argc, char **argv);
 int cmd_prune(int argc, char **argv);
+int cmd_show(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /* One option. Tables end with name NULL. Every command also has --help and --plugin-dir. */

@@ -196,6 +196,7 @@ struct pass {
 	struct rein_step step;
 	const struct rein_step *now; /* &step, or that of the objective recorded once more */
 	struct rein_batch batch;
+	rein_val raw; /* x as it was read, in 0..1 */
 	rein_val draw_step, draw_epoch; /* keys of draws: 0 in evaluation, so that it repeats */
 	struct rein_tensor *tensor;
 	rein_val entry;       /* column of the table */
@@ -295,6 +296,8 @@ void pass_masks(struct pass *);  /* masks once more over parameters an event cha
 
 /* --- epoch.c: running what was recorded ------------------------------------------------------------- */
 bool run_epoch(struct trainer *, const struct stage *, struct metrics *);
+/* The order of samples in an epoch, from 1, into order_host and the state. */
+bool epoch_order(struct trainer *, int64_t epoch);
 bool run_event(struct trainer *, uint32_t what);
 bool run_evaluate(struct trainer *, const char *split, struct metrics *);
 bool reset_evaluation(struct trainer *);

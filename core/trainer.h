@@ -86,6 +86,21 @@ rein_status trainer_evaluate(struct trainer *, const char *split, struct metrics
 /* The class that the network gives to each sample of a split, in stored order, into guess. Data
  * with classes only. */
 rein_status trainer_predict(struct trainer *, const char *split, int32_t *guess, struct diag *);
+/* A sample as evaluation (epoch 0, or another split than train) or training epoch `epoch`, from
+ * 1, sees it: read, and with transforms and augmentations, one per view. Epochs that torch's
+ * generator orders must be asked for in rising order. Errors are told to d. */
+#define SHOW_VIEWS 16
+struct shown {
+	uint32_t rank[2]; /* before, after */
+	int64_t dim[2][REIN_MAX_RANK];
+	float *before, *after[SHOW_VIEWS];
+	int n_view;
+	int32_t label; /* class number, where n_target is 0 */
+	float *target; /* n_target numbers: a distribution, or real targets */
+	int64_t n_target;
+};
+bool trainer_show(struct trainer *, const char *split, int64_t sample, int64_t epoch, struct shown *, struct diag *d);
+void shown_finish(struct shown *);
 
 /* Everything needed to go on, and back: states, stored blocks, best copies, position. */
 bool trainer_save(struct trainer *, const char *path, char *why, size_t size); /* checkpoint */

@@ -110,14 +110,21 @@ static inline rein_val rein_places(struct rein_rec *r, uint32_t axis, int64_t n,
 	rein_val i = rein_cast(r, rein_iota(r, axis, 4, dim), REIN_REAL_T);
 	return rein_offset(r, rein_scale(r, i, step), from);
 }
-/* Rows top.. and columns left.. of height and width: x'(i,j) = x(top + i, left + j), 0 outside;
- * rows (N,height), columns (N,width): i32 place in x of each of the result. */
-static inline rein_val rein_gather_image(struct rein_rec *r, rein_val x, rein_val rows, rein_val columns)
+/* x'(i,j) = x(rows(i), columns(j)), `fill` outside: rows (N,H'), columns (N,W') i32 are places in
+ * x (N,C,H,W), one list for each image; the result is (N,C,H',W'). */
+static inline rein_val rein_gather_image(struct rein_rec *r, rein_val x, rein_val rows, rein_val columns, double fill)
 {
-	int64_t row[3] = { rein_dim(r, rows, 0), 1, rein_dim(r, rows, 1) };
-	int64_t column[4] = { rein_dim(r, columns, 0), 1, 1, rein_dim(r, columns, 1) };
-	rein_val y = rein_take(r, x, rein_reshape(r, rows, 3, row), 2);
-	return rein_take(r, y, rein_reshape(r, columns, 4, column), 3);
+	int64_t n = rein_dim(r, x, 0), c = rein_dim(r, x, 1), h = rein_dim(r, x, 2), w = rein_dim(r, x, 3);
+	int64_t to[2] = { rein_dim(r, rows, 1), rein_dim(r, columns, 1) }, plane[3] = { n, c, h * w };
+	int64_t down[3] = { n, to[0], 1 }, across[3] = { n, 1, to[1] }, flat[3] = { n, 1, to[0] * to[1] };
+	int64_t image[4] = { n, c, to[0], to[1] }, one[4] = { n, 1, to[0], to[1] };
+	rein_val i = rein_reshape(r, rows, 3, down), j = rein_reshape(r, columns, 3, across), zero = rein_scalar_i(r, 0);
+	rein_val in = rein_and(r, rein_le(r, zero, i), rein_lt(r, i, rein_scalar_i(r, (int32_t)h)));
+	in = rein_and(r, in, rein_and(r, rein_le(r, zero, j), rein_lt(r, j, rein_scalar_i(r, (int32_t)w))));
+	rein_val at = rein_add(r, rein_mul(r, i, rein_scalar_i(r, (int32_t)w)), j);
+	at = rein_reshape(r, rein_where(r, in, at, rein_scalar_i(r, -1)), 3, flat);
+	rein_val y = rein_reshape(r, rein_take(r, rein_reshape(r, x, 3, plane), at, 2), 4, image);
+	return fill == 0 ? y : rein_where(r, rein_reshape(r, in, 4, one), y, rein_scalar(r, fill));
 }
 /* xy (N,H',W',2): column and row in x of every pixel of the result; mode REIN_NEAREST or
  * REIN_BILINEAR; what lies outside is `fill`. */

@@ -193,6 +193,30 @@ def test_refused_plugin(tmp):
 # --- runs ----------------------------------------------------------------------------------
 
 
+def test_show(tmp):
+    """Samples as epochs see them, as PNG files whose first bytes and sizes are right."""
+    def size(path):
+        with open(os.path.join(tmp, path), "rb") as f:
+            b = f.read(24)
+        assert b[:8] == b"\x89PNG\r\n\x1a\n", path
+        return int.from_bytes(b[16:20], "big"), int.from_bytes(b[20:24], "big")
+
+    path = write(tmp, "show.ini", "[run]\nconfig = 1\n[data]\ntrain = shapes samples=40 size=12 classes=3 channels=3\n"
+                 "[augmentations]\nturn = rotate degrees=90\nmirror = hflip\n[network]\nflat = flatten\nout = linear units=3\n"
+                 "[loss]\nce = cross_entropy\n[optimizer]\nsgd = sgd lr=0.1\n")
+    out, _ = rein("show", "sample", "5", path, "--epoch", "3", cwd=tmp)
+    assert re.search("The image belongs to : [a-z]+\n", out), out
+    assert size("runs/show/images/train-5.png") == size("runs/show/images/train-5-epoch-3.png") == (12, 12)
+    again, _ = rein("show", "sample", "5", path, "--epoch", "3", "--out", "again", cwd=tmp)
+    with open(os.path.join(tmp, "again/train-5-epoch-3.png"), "rb") as a, open(os.path.join(tmp, "runs/show/images/train-5-epoch-3.png"), "rb") as b:
+        assert a.read() == b.read()
+    rein("show", "sample", "0..3", path, "--epoch", "1..2", "--grid", "--out", "g", cwd=tmp)
+    assert size("g/grid.png") == (3 * 14 - 2, 4 * 14 - 2)
+    assert "there are 40" in rein("show", "sample", "40", path, cwd=tmp, code=1)[1]
+    assert "expected: sample NUMBER" in rein("show", "5", path, cwd=tmp, code=2)[1]
+    assert "expected a number, or a list" in rein("show", "sample", "5", path, "--epoch", "last", cwd=tmp, code=2)[1]
+
+
 def test_same_bytes(tmp):
     for out, words in (("a", []), ("b", []), ("c", ["--threads", "2"])):
         rein("run", ONE, *NO_VARIANTS, "--out", out, *words, cwd=tmp)

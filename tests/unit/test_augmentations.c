@@ -144,3 +144,65 @@ Test(augmentations, what_cannot_be_is_said)
 	refused("[transforms]\na = normalize mean=0.5 std=0.5 p=0.5\n", "is part of the model");
 	refused("[augmentations]\na = blur kernel=4\n", "odd");
 }
+
+/* --- remaking samples ------------------------------------------------------------------------- */
+/* After `epochs` epochs keep_batch holds the last step's images; each of them, and no other, is
+ * what trainer_show makes of some sample in that epoch. */
+static void shown_as_trained(const char *lines, const char *run)
+{
+	enum { N = 60, BATCH = 20, SIZE = 64 };
+	struct metrics m = { 0 };
+	struct rig trained, fresh;
+	char text[2048];
+	int found = 0, taken[BATCH] = { 0 };
+
+	snprintf(text, sizeof text, "%s%s[regularizers]\nkeep = keep_batch\n%s", HEAD, lines, run);
+	cr_assert(rig_open(&trained, text, 2), "%s", trained.why);
+	cr_assert(rig_run(&trained, &m), "%s", trained.why);
+	cr_assert(rig_open(&fresh, text, 1));
+	float *x = rig_state(&trained, "keep.x");
+	cr_assert(x);
+	for (int64_t i = 0; i < N; i++) {
+		struct shown s;
+		cr_assert(trainer_show(fresh.t, "train", i, 3, &s, fresh.diag), "%s", lines);
+		cr_assert(s.rank[1] == 3 && s.n_view == 1 && s.label == i % 3);
+		for (int k = 0; k < BATCH; k++)
+			if (!taken[k] && !memcmp(x + (size_t)k * SIZE, s.after[0], SIZE * sizeof *x)) {
+				taken[k] = 1;
+				found++;
+				break;
+			}
+		shown_finish(&s);
+	}
+	cr_expect_eq(found, BATCH, "%s: %d of the last %d images were found", lines, found, BATCH);
+	free(x);
+	metrics_finish(&m);
+	rig_close(&trained);
+	rig_close(&fresh);
+}
+
+Test(augmentations, any_sample_of_any_epoch_can_be_made_again)
+{
+	shown_as_trained("[augmentations]\na = randaugment\nb = gaussian_noise\nc = hflip\n", "");
+	shown_as_trained("[augmentations]\na = rotate degrees=30\n",
+	                 "[stages]\none = train epochs=1\ntwo = train epochs=2\n");
+}
+
+/* The partner in a mixture is the batch's of that epoch. */
+Test(augmentations, mixtures_can_be_made_again)
+{
+	const char *text = HEAD "[augmentations]\na = mixup pair=shuffle per=sample\n";
+	struct shown s, again;
+	struct rig r;
+	cr_assert(rig_open(&r, text, 1), "%s", r.why);
+	cr_assert(trainer_show(r.t, "train", 7, 2, &s, r.diag));
+	cr_expect_eq(s.n_target, 3);
+	cr_expect_float_eq(s.target[0] + s.target[1] + s.target[2], 1, 1e-6);
+	cr_assert(trainer_show(r.t, "train", 8, 5, &again, r.diag));
+	shown_finish(&again);
+	cr_assert(trainer_show(r.t, "train", 7, 2, &again, r.diag));
+	cr_expect(!memcmp(s.after[0], again.after[0], 64 * sizeof(float)));
+	cr_expect_not(trainer_show(r.t, "train", 60, 1, &again, r.diag));
+	shown_finish(&s);
+	rig_close(&r);
+}

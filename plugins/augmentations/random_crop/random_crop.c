@@ -51,13 +51,6 @@ static rein_val places(const struct random_crop *s, struct rein_rec *r, rein_val
 	return i;
 }
 
-/* (N,1,H',W'): 1 where the place is in the image */
-static rein_val inside(struct rein_rec *r, rein_val x, rein_val rows, rein_val columns)
-{
-	int64_t one[4] = { 1, 1, rein_dim(r, x, 2), rein_dim(r, x, 3) };
-	return rein_gather_image(r, rein_expand(r, rein_scalar(r, 1), 4, one), rows, columns);
-}
-
 static void random_crop_record(const void *self, struct rein_rec *r, const struct rein_step *t, struct rein_batch *b)
 {
 	const struct random_crop *s = self;
@@ -78,12 +71,7 @@ static void random_crop_record(const void *self, struct rein_rec *r, const struc
 		rein_val first = rein_draw_below(r, k ? "left" : "top", b->x, rein_scalar(r, (double)(room + 1)));
 		place[k] = places(s, r, first, n, size, pad);
 	}
-	rein_val y = rein_gather_image(r, b->x, place[0], place[1]);
-	if (s->mode == FILL_CONSTANT && s->fill != 0) {
-		rein_val in = rein_lt(r, rein_scalar(r, 0), inside(r, b->x, place[0], place[1]));
-		y = rein_where(r, in, y, rein_scalar(r, s->fill));
-	}
-	b->x = y;
+	b->x = rein_gather_image(r, b->x, place[0], place[1], s->mode == FILL_CONSTANT ? s->fill : 0);
 }
 
 static const struct rein_augmentation_vt random_crop_vt = { .struct_size = sizeof random_crop_vt,

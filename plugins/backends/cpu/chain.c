@@ -32,10 +32,15 @@ static void move(const struct strip_isa *isa, unsigned char *to, const unsigned 
 	} else if (stride == 0) {
 		isa->op[size == 4 ? S_COPY_4 : S_COPY_1](n, to, from, NULL, NULL, 1);
 	} else if (size == 4) {
-		uint32_t *d = (uint32_t *)(void *)to;
-		const uint32_t *s = (const uint32_t *)(const void *)from;
-		for (int64_t i = 0; i < n; i++)
-			d[i] = s[i * stride];
+		uint32_t *restrict d = (uint32_t *)(void *)to;
+		const uint32_t *restrict s = (const uint32_t *)(const void *)from;
+		if (stride == -1) { /* a mirrored row */
+			for (int64_t i = 0; i < n; i++)
+				d[i] = s[-i];
+		} else {
+			for (int64_t i = 0; i < n; i++)
+				d[i] = s[i * stride];
+		}
 	} else {
 		for (int64_t i = 0; i < n; i++)
 			to[i] = from[i * stride];

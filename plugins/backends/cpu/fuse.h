@@ -42,4 +42,7 @@ bool fuse_measure(const struct cpu *, const struct rein_program *, const struct 
 bool rows_op(const struct rein_program *, const struct rein_prog_instr *);
 int rows_compile(struct rein_exec *, int32_t n, const int32_t *instr, struct kernel *out);
 
+/* gather.c: one op that moves pixels. */
+int gather_compile(struct rein_exec *, int32_t n, const int32_t *instr, struct kernel *out);
+
 #endif

@@ -284,6 +284,7 @@ int fuse_compile(struct rein_exec *e, int32_t n, const int32_t *instr, struct ke
 	int64_t partial, workspace;
 	int made = rows_compile(e, n, instr, out);
 	made = made ? made : draw_compile(e, n, instr, out);
+	made = made ? made : gather_compile(e, n, instr, out);
 	if (made)
 		return made;
 	enum block_part part;
