@@ -375,9 +375,10 @@ static bool gradient_prepare(struct trainer *t, struct stage *s)
 static bool gradient_run(struct trainer *t, const struct stage *s)
 {
 	int32_t *order = zalloc((size_t)t->train->n, sizeof *order);
+	char stream[96];
 
-	rng_permutation(rng_key(t->store->seed, trainer_text(t, "prune.%s", s->name)), (uint64_t)t->total_step, t->train->n,
-	                order);
+	snprintf(stream, sizeof stream, "prune.%s", s->name);
+	rng_permutation(rng_key(t->store->seed, stream), (uint64_t)t->total_step, t->train->n, order);
 	bool good = store_set(t->store, s->picked, order) >= 0 && set_i32(t, t->eval_entry, 0);
 	free(order);
 	for (int64_t i = 0; good && i < s->batches; i++)

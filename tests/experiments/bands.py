@@ -57,12 +57,13 @@ BANDS = {
     "004-4-l1": [("main", "val.accuracy", .98, .989)],
     "004-5-l1-pruning": [("main", "cut:sparsity", .993, .998), ("main", "before:val.accuracy", .98, .989),
                          ("main", "cut:val.accuracy - before:val.accuracy", -.003, .003),
-                         ("main", "end:sparsity - cut:sparsity", 0, .001)] +
+                         ("main", "tune:nonzero - cut:nonzero", -20, 0), ("main", "less:output_difference", 0, 1e-5),
+                         ("main", "less:parameters", 1000, 100000)] +
                         [("main", f"cut:nonzero.{layer}.bias", 0, 0) for layer in ("conv1", "conv2", "conv3", "fc1", "fc2")],
     # one epoch of the two above
     "004-5-one-epoch": [("main", "cut:sparsity", .9, 1), ("main", "before:val.accuracy", .95, .99),
                         ("main", "cut:val.accuracy - before:val.accuracy", -.02, .02),
-                        ("main", "end:sparsity - cut:sparsity", 0, .01)],
+                        ("main", "tune:nonzero - cut:nonzero", -500, 0), ("main", "less:output_difference", 0, 1e-5)],
 }
 # what is run where it is not the config as it stands
 RUNS = {

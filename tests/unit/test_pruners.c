@@ -27,6 +27,13 @@ static uint8_t *mask_of(struct rig *r, const char *param, int64_t *count)
 	return mask;
 }
 
+static float *whole(struct rig *r, const char *name, int64_t *n)
+{
+	struct state *s = store_find(trainer_store(r->t), name);
+	*n = s->count;
+	return rig_state(r, name);
+}
+
 static int64_t nonzeros(const float *w, int64_t n)
 {
 	int64_t sum = 0;
@@ -252,17 +259,43 @@ Test(pruners, schedules_follow_their_formulas)
 	           (const int[]){ 216, 108, 108 });
 }
 
+/* The best weights of a stage are sought after its last cut: denser ones of before are not brought back. */
+Test(pruners, the_best_weights_are_those_of_the_last_masks)
+{
+	struct rig r;
+	struct metrics m = { 0 };
+	double loss[6];
+	cr_assert(
+		rig_open(&r,
+	             "[run]\nconfig = 1\nbatch = 16\n" BLOBS MLP SGD
+	             "[regularizers]\nstop = early_stopping monitor=train.loss patience=100 restore=best\n"
+	             "[pruners]\nsmall = magnitude amount=0.7 on=*.weight\n"
+	             "[stages]\nfit = train epochs=6 prune=small schedule=one_shot begin=5\nend = evaluate split=train\n",
+	             1),
+		"%s", r.why);
+	for (int i = 0; i < 6; i++) {
+		cr_assert_eq(rig_next(&r, &m), REIN_OK, "%s", r.why);
+		loss[i] = metrics_get(&m, "train.loss");
+	}
+	cr_expect(loss[5] > loss[4], "the cut did not hurt (%g, then %g): the best was the last anyway", loss[4], loss[5]);
+	int64_t n;
+	float *w = whole(&r, "fc1.weight", &n);
+	uint8_t *mask = mask_of(&r, "fc1.weight", &n);
+	int64_t kept = 0;
+	for (int64_t i = 0; i < n; i++)
+		kept += mask[i];
+	cr_expect_eq(kept, 96 - 67);
+	cr_expect_eq(nonzeros(w, n), 96 - 67);
+	free(w);
+	free(mask);
+	metrics_finish(&m);
+	rig_close(&r);
+}
+
 /* --- rewinding ---------------------------------------------------------------------------- */
 #define TICKET(optimizer, stages)                                                                \
 	"[run]\nconfig = 1\nbatch = 16\nshuffle = no\n" BLOBS MLP "[optimizer]\no = " optimizer "\n" \
 	"[pruners]\nnone = magnitude amount=0 on=*.weight\nsmall = magnitude amount=0.4 on=*.weight\n[stages]\n" stages
-
-static float *whole(struct rig *r, const char *name, int64_t *n)
-{
-	struct state *s = store_find(trainer_store(r->t), name);
-	*n = s->count;
-	return rig_state(r, name);
-}
 
 /* With nothing masked, training again from epoch k is the first training again, bit for bit, in
  * the moments of Adam and its bias corrections too. */
