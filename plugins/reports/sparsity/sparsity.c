@@ -137,7 +137,7 @@ static void stages(const struct rein_experiment *e, uint32_t run, const char *wh
 	}
 	out->note(out,
 	          "MACs: multiply-adds of one sample's forward pass. ms per batch: one forward pass in evaluation mode, "
-	          "the median of several.");
+	          "the fastest of several.");
 }
 
 static rein_status sparsity_record(const void *self, const struct rein_host *host, const struct rein_experiment *e,
