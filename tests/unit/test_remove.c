@@ -436,6 +436,47 @@ Test(remove, averages_that_evaluation_sees_are_cut_too)
 	rig_close(&r);
 }
 
+/* Weights of which one in fifty is left: the backend may leave the zeros out, of a whole batch and of
+ * the rows at its end. */
+Test(remove, products_with_few_weights)
+{
+	static const char text[] =
+		"[run]\nconfig = 1\nbatch = 130\n[data]\ntrain = blobs samples=230 classes=3 features=128 seed=1\n"
+		"[network]\nfc1 = linear units=256\nact = relu\nout = linear units=3\n" REST "[stages]\nend = evaluate\n";
+	struct rig r;
+	struct metrics m = { 0 };
+	open_text(&r, text);
+	float *w = rig_state(&r, "fc1.weight");
+	for (int i = 0; i < 256 * 128; i++)
+		w[i] = i % 51 ? 0 : w[i];
+	store_set(trainer_store(r.t), store_find(trainer_store(r.t), "fc1.weight"), w);
+	float *b = rig_state(&r, "fc1.bias"), *v = rig_state(&r, "out.weight"), *c = rig_state(&r, "out.bias");
+	const struct split *s = data_split(trainer_data(r.t), "train");
+	double loss = 0;
+	for (int64_t n = 0; n < s->n; n++) {
+		double z[3] = { (double)c[0], (double)c[1], (double)c[2] }, sum = 0;
+		for (int o = 0; o < 256; o++) {
+			double h = (double)b[o];
+			for (int k = 0; k < 128; k++)
+				h += (double)w[o * 128 + k] * (double)((const float *)s->x)[n * 128 + k];
+			for (int k = 0; h > 0 && k < 3; k++)
+				z[k] += h * (double)v[k * 256 + o];
+		}
+		for (int k = 0; k < 3; k++)
+			sum += exp(z[k]);
+		loss += log(sum) - z[((const int32_t *)s->y)[n]];
+	}
+	cr_assert(rig_next(&r, &m) == REIN_OK, "%s", r.why);
+	cr_expect(fabs(metrics_get(&m, "train.loss") - loss / (double)s->n) < 1e-6, "%.9g, not %.9g",
+	          metrics_get(&m, "train.loss"), loss / (double)s->n);
+	free(w);
+	free(b);
+	free(v);
+	free(c);
+	metrics_finish(&m);
+	rig_close(&r);
+}
+
 /* --- networks drawn by lot ------------------------------------------------------------------------- */
 static uint32_t lot_state;
 static uint32_t lot(uint32_t n)

@@ -21,6 +21,7 @@
 struct head {
 	int kind;
 	bool alone;          /* takes no chain */
+	bool sparse;         /* a product whose weights may be nearly all zero: sparse.h */
 	int64_t m, n, tasks; /* result: matrices of m x n, seen by the chain in so many pieces */
 	union {
 		struct gemm gemm;

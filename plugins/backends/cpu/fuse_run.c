@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fuse.h"
+#include "sparse.h"
 
 struct fused {
 	const struct rein_host *host;
@@ -36,6 +37,19 @@ static bool product_of(const struct rein_program *p, const struct rein_prog_inst
 	return true;
 }
 
+/* Weights of a program that trains nothing: they may be pruned. */
+static bool may_be_pruned(const struct rein_program *p, int32_t value)
+{
+	const struct rein_prog_instr *i = &p->instr[p->value[value].instr];
+
+	if (i->op != REIN_OP_READ)
+		return false;
+	for (uint32_t k = 0; k < p->n_commit; k++)
+		if (p->state[p->commit[k].state].rank > 1)
+			return false;
+	return true;
+}
+
 bool head_of(const struct rein_program *p, const struct blocks *blocks, int32_t instr, struct head *h)
 {
 	const struct rein_prog_instr *i = &p->instr[instr];
@@ -53,6 +67,7 @@ bool head_of(const struct rein_program *p, const struct blocks *blocks, int32_t 
 	}
 	if (product_of(p, i, &h->gemm)) {
 		h->m = h->gemm.m, h->n = h->gemm.n;
+		h->sparse = may_be_pruned(p, i->in[1]);
 	} else if (conv_of(p, i, &h->conv)) {
 		h->kind = HEAD_CONV;
 		h->m = h->conv.result_rows, h->n = h->conv.result_cols;
@@ -80,7 +95,9 @@ static int64_t head_plan(struct head *h, const struct cpu *cpu, int keep)
 		h->gemm.keep = keep;
 		bytes = gemm_plan(&h->gemm, cpu->isa, threads);
 		h->tasks = h->gemm.batch * h->gemm.row_pieces * h->gemm.col_pieces;
-		return bytes;
+		int64_t other = h->sparse ? sparse_plan(&h->gemm, threads) : 0;
+		h->sparse = other > 0;
+		return other > bytes ? other : bytes;
 	case HEAD_CONV:
 		h->conv.keep = keep;
 		bytes = conv_plan(&h->conv, cpu->isa, threads);
@@ -175,7 +192,10 @@ static void run_head(struct fused *f, struct rein_exec *e, void *work, gemm_done
 	const struct head *h = &f->head;
 	const float *a = e->mem[f->a], *b = f->b < 0 ? NULL : e->mem[f->b];
 	switch (h->kind) {
-	case HEAD_GEMM: gemm_run(&h->gemm, e->cpu->pool, a, b, h->gemm.keep ? e->mem[f->c] : NULL, work, done, f); break;
+	case HEAD_GEMM:
+		if (!h->sparse || !sparse_run(&h->gemm, e->cpu->isa, e->cpu->pool, a, b, e->mem[f->c], work, done, f))
+			gemm_run(&h->gemm, e->cpu->pool, a, b, h->gemm.keep ? e->mem[f->c] : NULL, work, done, f);
+		break;
 	case HEAD_CONV: conv_run(&h->conv, e->cpu->pool, a, b, h->conv.keep ? e->mem[f->c] : NULL, work, done, f); break;
 	case HEAD_NORM: norm_run(&h->norm, e->cpu->pool, e->mem, work, done, f); break;
 	case HEAD_NHWC: nhwc_run(&h->nhwc, e->cpu->pool, a, b, h->nhwc.keep ? e->mem[f->c] : NULL, work, done, f); break;
@@ -321,5 +341,10 @@ int fuse_compile(struct rein_exec *e, int32_t n, const int32_t *instr, struct ke
 		return rein_failf(host, "a group of %d ops is too large (%s)", n, out->explain);
 	if (f->has_head)
 		f->chain.tasks = h.tasks;
+	if (f->has_chain && f->chain.n_reduce)
+		f->head.sparse = false; /* its pieces are others than the chain counts on */
+	if (f->has_head && f->head.sparse)
+		snprintf(out->explain + strlen(out->explain), sizeof out->explain - strlen(out->explain),
+		         " (sparse if b nearly is)");
 	return 1;
 }
