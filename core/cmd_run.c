@@ -73,12 +73,13 @@ static char *again(int argc, char *const *argv, bool resume)
 int cmd_run(int argc, char **argv)
 {
 	const char *out = NULL, *variant = NULL, *threads = NULL;
-	bool resume = false, quiet = false;
+	bool resume = false, quiet = false, timed = false;
 	const struct cli_option options[] = {
 		{ 0, "variant", "NAME", "run only this variant", &variant, NULL },
 		{ 0, "out", "DIR", "where run folders go (default: [run] out, or runs)", &out, NULL },
 		{ 0, "resume", NULL, "skip what is finished, go on with what was interrupted", NULL, &resume },
 		{ 't', "threads", "N", "threads to use; results do not depend on it", &threads, NULL },
+		{ 0, "time", NULL, "print how long each kernel took at best; adds clock calls to every step", NULL, &timed },
 		{ 'q', "quiet", NULL, "print only the final tables, warnings and errors", NULL, &quiet },
 		{ 0, NULL, NULL, NULL, NULL, NULL },
 	};
@@ -111,6 +112,7 @@ int cmd_run(int argc, char **argv)
 			session_override(&s, "run.out", out);
 		if (threads)
 			session_override(&s, "run.threads", threads);
+		s.timed = timed;
 		ignore_signals();
 		line = again(argc, kept, resume);
 		e = experiment_create(&s, variant, resume, quiet);

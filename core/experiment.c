@@ -140,6 +140,7 @@ struct open_backend *backend_open(struct session *s, const struct config *c, con
 		return NULL;
 	struct rein_backend_options o = { .struct_size = sizeof o, .threads = (uint32_t)set->threads, .device = -1 };
 	const struct rein_backend_vt *vt = &b->instance->component->vt.backend;
+	o.flags = s->timed ? REIN_TIMED : 0;
 	b->threads = set->threads;
 	if (vt->open && vt->open(b->instance->self, &b->instance->host, &o) < 0) {
 		diag_error(s->diag, at, "backend %s cannot be opened: %s", b->name, instance_failure(b->instance));
@@ -542,6 +543,8 @@ int experiment_run(struct experiment *e)
 			continue;
 		}
 		good = run_one(e, r, t);
+		if (e->s->timed)
+			trainer_print_times(t, stdout);
 		trainer_destroy(t);
 	}
 	for (int i = 0; i < e->n_run; i++)

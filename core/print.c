@@ -147,3 +147,24 @@ void compiled_print(const struct compiled *c, FILE *out)
 		fprintf(out, "  %s := %%%d%s\n", p->state[p->commit[k].state].name, p->commit[k].value,
 		        l->copied[k] ? "  (copied: the old value is read later)" : "  (computed in place)");
 }
+
+/* Kernels of half a percent of the program and more; programs that never ran are left out. */
+void compiled_print_times(const struct compiled *c, FILE *out)
+{
+	const struct rein_backend_vt *vt = &c->backend->component->vt.backend;
+	double total = 0;
+	for (uint32_t k = 0; vt->seconds && k < c->plan->n_kernel; k++)
+		total += vt->seconds(c->backend->self, c->exec, k);
+	if (total <= 0)
+		return;
+	fprintf(out, "\nprogram %s: %.3f ms, the sum of each kernel's best\n", c->program->p.name, 1e3 * total);
+	for (uint32_t k = 0; k < c->plan->n_kernel; k++) {
+		char line[256] = "-";
+		double took = vt->seconds(c->backend->self, c->exec, k);
+		if (took < 5e-3 * total)
+			continue;
+		if (vt->explain)
+			vt->explain(c->backend->self, c->exec, k, line, sizeof line);
+		fprintf(out, "  k%-5u %9.3f ms %5.1f %%  %s\n", k, 1e3 * took, 100 * took / total, line);
+	}
+}

@@ -44,5 +44,6 @@ rein_status compiled_run(struct compiled *, uint32_t times);
 int64_t compiled_output(struct compiled *, uint32_t i, void *host, int64_t size);
 /* The ops with shapes, kernels, homes and arena offsets, for a reader. */
 void compiled_print(const struct compiled *, FILE *out);
+void compiled_print_times(const struct compiled *, FILE *out); /* of kernels, if the backend took them */
 
 #endif

@@ -62,6 +62,7 @@ struct session {
 	const char *const *variant;
 	int n_override;
 	const char **override;
+	bool timed; /* backends take the time of every kernel */
 };
 /* Opens plugins and reads operand 0; the other operands are overrides. -1, or an exit code
  * after messages. session_close may always be called. */

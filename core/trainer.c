@@ -523,22 +523,30 @@ int trainer_params(struct trainer *t, struct state *const **list)
 	return t->net[0]->n_param;
 }
 
-void trainer_print_programs(struct trainer *t, FILE *out)
+/* Those of training and of watching it; one that is not there is NULL. */
+static void each_program(struct trainer *t, FILE *out, void (*print)(const struct compiled *, FILE *))
 {
 	const struct compiled *list[] = { t->step_full, t->step_last, t->step_quiet, t->event[0],   t->event[1],
 		                              t->event[2],  t->event[3],  t->report,     t->stats_full, t->stats_rest };
 
 	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
 		if (list[i])
-			compiled_print(list[i], out);
+			print(list[i], out);
 	for (int i = 0; i < t->n_portion; i++) {
 		if (t->portion[i].run_full)
-			compiled_print(t->portion[i].run_full, out);
+			print(t->portion[i].run_full, out);
 		if (t->portion[i].run_rest)
-			compiled_print(t->portion[i].run_rest, out);
+			print(t->portion[i].run_rest, out);
 	}
+}
+
+void trainer_print_programs(struct trainer *t, FILE *out)
+{
+	each_program(t, out, compiled_print);
 	stages_print(t, out);
 }
+
+void trainer_print_times(struct trainer *t, FILE *out) { each_program(t, out, compiled_print_times); }
 
 /* In the order of the file, the datasets of [data] among them. */
 int trainer_instances(struct trainer *t, struct instance *const **list)

@@ -116,6 +116,7 @@ int trainer_params(struct trainer *, struct state *const **list); /* trainable, 
 char *trainer_rule(struct trainer *, int param);
 void trainer_print_layers(struct trainer *, FILE *);   /* output shapes, parameters, MACs, bytes */
 void trainer_print_programs(struct trainer *, FILE *); /* ops, fusions, arena offsets */
+void trainer_print_times(struct trainer *, FILE *);    /* of kernels, of what has run so far */
 /* All instances, in config order: for resolved.ini. */
 int trainer_instances(struct trainer *, struct instance *const **list);
 /* With track: parameter i after each epoch, rows of its size, row 0 the initial values. */

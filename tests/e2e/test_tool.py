@@ -730,6 +730,16 @@ def on_terminal(tmp, *words, **more):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), data.decode()
 
 
+def test_kernel_times(tmp):
+    text = rein("run", SMALL, "--time", "--out", tmp, cwd=tmp)[0]
+    train = re.search(r"^program train: (\d+\.\d+) ms.*\n((?:  k\d+ .*\n)+)", text, re.M)
+    assert train, text
+    rows = re.findall(r"k\d+ +(\d+\.\d+) ms +(\d+\.\d) %  (.*)", train[2])
+    assert any("matmul" in what for _, _, what in rows), text
+    assert 50 < sum(float(share) for _, share, _ in rows) <= 100.5, text
+    assert "program train:" not in rein("run", SMALL, "--out", tmp, cwd=tmp)[0]
+
+
 def test_terminal(tmp):
     code, text = on_terminal(tmp, "run", SMALL, "run.epochs=20")
     assert code == 0 and "\r\033[K" in text and "\033[36m" in text

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "naive.h"
@@ -385,13 +386,33 @@ static rein_status run_guarded(struct rein_exec *e, uint32_t k)
 	return s;
 }
 
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static rein_status run_timed(struct rein_exec *e, uint32_t k)
+{
+	double start = now(), took;
+	rein_status s = e->kernel[k].run(e, &e->kernel[k]);
+	took = now() - start;
+	if (e->kernel[k].seconds == 0 || took < e->kernel[k].seconds)
+		e->kernel[k].seconds = took;
+	return s;
+}
+
 rein_status exec_run(struct rein_exec *e)
 {
+	bool timed = e->cpu->flags & REIN_TIMED;
 	rein_status s = REIN_OK;
 	if (e->shadow) /* what is read before it is written is NaN, or -1 */
 		memset(e->base, 0xFF, (size_t)e->plan->arena_bytes);
 	for (int k = 0; k < e->n_kernel && s >= 0; k++)
-		s = e->shadow ? run_guarded(e, (uint32_t)k) : e->kernel[k].run(e, &e->kernel[k]);
+		s = e->shadow ? run_guarded(e, (uint32_t)k)
+		    : timed   ? run_timed(e, (uint32_t)k)
+		              : e->kernel[k].run(e, &e->kernel[k]);
 	if (s >= 0)
 		run_commits(e);
 	return s;
@@ -448,6 +469,12 @@ static void cpu_explain(void *self, struct rein_exec *e, uint32_t kernel, char *
 	snprintf(buf, size, "%s", kernel < (uint32_t)e->n_kernel ? e->kernel[kernel].explain : "");
 }
 
+static double cpu_seconds(void *self, struct rein_exec *e, uint32_t kernel)
+{
+	(void)self;
+	return kernel < (uint32_t)e->n_kernel ? e->kernel[kernel].seconds : 0;
+}
+
 static void cpu_destroy(void *self, const struct rein_host *host)
 {
 	struct cpu *cpu = self;
@@ -473,6 +500,7 @@ static const struct rein_backend_vt cpu_vt = {
 	.run = cpu_run,
 	.output = cpu_output,
 	.explain = cpu_explain,
+	.seconds = cpu_seconds,
 };
 
 REIN_COMPONENT(cpu, REIN_BACKEND, struct cpu, cpu_keys, &cpu_vt, .summary = "runs programs on the processor",

@@ -33,7 +33,8 @@ struct kernel {
 	rein_status (*run)(struct rein_exec *, struct kernel *);
 	void (*destroy)(struct kernel *); /* frees data; may be NULL */
 	void *data;
-	int32_t first; /* first instruction of the group, for messages */
+	int32_t first;  /* first instruction of the group, for messages */
+	double seconds; /* with REIN_TIMED: shortest run, 0 before the first */
 	char explain[120];
 };
 

@@ -123,6 +123,7 @@ struct rein_backend_options {
 };
 #define REIN_NAIVE 1u /* reference kernels only, one op a kernel */
 #define REIN_GUARD 2u /* the core pads the arena; the backend may check harder */
+#define REIN_TIMED 4u /* run() takes the time of every kernel, see seconds() */
 
 struct rein_backend_vt {
 	uint32_t struct_size, reserved;
@@ -150,6 +151,8 @@ struct rein_backend_vt {
 	void *(*output)(void *self, struct rein_exec *, uint32_t i);
 	/* [control] One line per kernel into buf, for `rein summary --program`: what was fused. */
 	void (*explain)(void *self, struct rein_exec *, uint32_t kernel, char *buf, uint64_t size);
+	/* [control] Optional: with REIN_TIMED, the shortest that a kernel took in any run(); 0: unknown. */
+	double (*seconds)(void *self, struct rein_exec *, uint32_t kernel);
 };
 
 #endif
