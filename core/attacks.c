@@ -25,7 +25,7 @@
 /* Columns of `numbers` after the clean pass and after an attack; detectors' scores follow. */
 enum { CLEAN_RIGHT, CLEAN_LOSS, CLEAN_ZERO, CLEAN_RANDOM, CLEAN_COLUMNS };
 enum { BAD_RIGHT, BAD_LOSS, BAD_L2, BAD_LINF, BAD_QUERIES, BAD_GRADIENTS, BAD_OUTSIDE, BAD_COLUMNS };
-#define MAX_COLUMN 24
+#define MAX_COLUMN (BAD_COLUMNS + MAX_LIST)
 #define MAX_LIST   16
 
 /* --- keys ------------------------------------------------------------------------------- */
@@ -88,6 +88,13 @@ void attack_key(struct trainer *t, struct stage *s, const struct arg *a)
 		s->robust = zalloc(1, sizeof *s->robust);
 	if (strcmp(a->key, "with") == 0) {
 		read_with(t, s, a);
+	} else if (strcmp(a->key, "detect") == 0) {
+		struct instance *list[MAX_LIST];
+		int n = read_names(t, s, a, t->n_detector, t->detector, REIN_DETECTOR, list);
+		s->robust->detector = zalloc((size_t)n, sizeof *s->robust->detector);
+		s->robust->n_detector = n;
+		for (int i = 0; i < n; i++)
+			s->robust->detector[i] = list[i];
 	} else if (strcmp(a->key, "save") == 0) {
 		if (!parse_bool(a->value, &s->robust->save))
 			diag_error(t->diag, &a->value_at, "[stages] %s: save=%s is neither yes nor no", s->spec->name, a->value);
@@ -108,6 +115,10 @@ struct robust *attack_again(const struct robust *q)
 	copy->attack = zalloc((size_t)q->n_attack, sizeof *copy->attack);
 	for (int i = 0; i < q->n_attack; i++)
 		copy->attack[i].who = q->attack[i].who;
+	copy->n_detector = q->n_detector;
+	copy->detector = zalloc((size_t)q->n_detector, sizeof *copy->detector);
+	for (int i = 0; i < q->n_detector; i++)
+		copy->detector[i] = q->detector[i];
 	copy->images = q->images;
 	copy->save = q->save;
 	return copy;
@@ -167,6 +178,20 @@ static void columns_end(struct columns *c, struct state *to, int64_t width)
 
 static int64_t width_of(const struct robust *q) { return BAD_COLUMNS + q->n_detector; /* the clean ones are fewer */ }
 
+/* What each detector says of x. */
+static void score_columns(struct columns *c, const struct robust *q, rein_val x)
+{
+	struct pass *p = c->p;
+
+	for (int i = 0; i < q->n_detector; i++) {
+		const struct instance *d = q->detector[i];
+		pass_enter(p, d, NULL);
+		rein_val v = d->component->vt.detector.score(d->self, p->r, &p->net->model, x);
+		pass_leave(p);
+		column(c, v);
+	}
+}
+
 /* A pass over the samples whose numbers `id` holds; *view: pass_unview() is due. */
 static void begin(struct pass *p, struct trainer *t, const struct stage *s, const char *name, rein_val *id, bool *view)
 {
@@ -194,13 +219,14 @@ static struct program *clean_program(struct trainer *t, struct stage *s)
 	pass_batch(&p, portion_find(t, s->split), id);
 	rein_val x = p.batch.x, z = pass_forward_once(&p, REIN_EVAL), twice = pass_forward_once(&p, REIN_EVAL);
 	rein_val g = rein_grad(p.r, rein_sum(p.r, rein_cross_entropy(p.r, z, p.batch.y)), x);
-	if (view)
-		pass_unview(&p);
 	column(&c, correct_of(&p, z, p.batch.y));
 	column(&c, loss_rows(&p, z, target_for_loss(&p, p.batch.y, z)));
 	column(&c, rein_eq(p.r, rein_amax(p.r, rein_abs(p.r, g), ~1u, 0), rein_scalar(p.r, 0)));
 	column(&c, rein_not(p.r, rein_eq(p.r, rein_amax(p.r, rein_abs(p.r, rein_sub(p.r, z, twice)), ~1u, 0),
 	                                 rein_scalar(p.r, 0))));
+	score_columns(&c, q, x);
+	if (view)
+		pass_unview(&p);
 	columns_end(&c, q->numbers, width_of(q));
 	return pass_end(&p);
 }
@@ -234,8 +260,6 @@ static struct program *attack_program(struct trainer *t, struct stage *s, struct
 	rein_val x = p.batch.x, bad = rein_perturb(p.r, &ref, &p.net->model, x, p.batch.y);
 	p.batch.x = bad;
 	rein_val z = pass_forward_once(&p, REIN_EVAL), d = rein_sub(p.r, bad, x), none = rein_scalar(p.r, 0);
-	if (view)
-		pass_unview(&p);
 	column(&c, correct_of(&p, z, p.batch.y));
 	column(&c, loss_rows(&p, z, target_for_loss(&p, p.batch.y, z)));
 	column(&c, rein_norm_rows(p.r, d));
@@ -243,6 +267,9 @@ static struct program *attack_program(struct trainer *t, struct stage *s, struct
 	column(&c, REIN_IS_NONE(p.queries) ? none : p.queries);
 	column(&c, REIN_IS_NONE(p.gradients) ? none : p.gradients);
 	column(&c, outside(&p, bad));
+	score_columns(&c, q, bad);
+	if (view)
+		pass_unview(&p);
 	columns_end(&c, q->numbers, width_of(q));
 	recorder_assign(p.rec, q->x, bad, REIN_NONE);
 	if (q->x0)
@@ -433,6 +460,15 @@ static bool load_chunk(struct trainer *t, const struct robust *q, struct chunk *
 
 static float *floats(const struct robust *q) { return zalloc((size_t)q->n, sizeof(float)); }
 
+static float **scores(const struct robust *q)
+{
+	float **v = zalloc((size_t)q->n_detector, sizeof *v);
+
+	for (int i = 0; i < q->n_detector; i++)
+		v[i] = floats(q);
+	return v;
+}
+
 static bool look_at_clean(struct trainer *t, struct stage *s, struct chunk *c)
 {
 	struct robust *q = s->robust;
@@ -444,6 +480,7 @@ static bool look_at_clean(struct trainer *t, struct stage *s, struct chunk *c)
 	q->loss = floats(q);
 	q->zero = floats(q);
 	q->random = floats(q);
+	q->score = scores(q);
 	for (int64_t i = 0; i < q->n; i++)
 		all[i] = (int32_t)i;
 	for (int64_t from = 0; good && from < q->n; from += q->batch) {
@@ -455,6 +492,8 @@ static bool look_at_clean(struct trainer *t, struct stage *s, struct chunk *c)
 			q->loss[from + i] = v[CLEAN_LOSS];
 			q->zero[from + i] = v[CLEAN_ZERO];
 			q->random[from + i] = v[CLEAN_RANDOM];
+			for (int k = 0; k < q->n_detector; k++)
+				q->score[k][from + i] = v[CLEAN_COLUMNS + k];
 		}
 	}
 	free(all);
@@ -490,6 +529,8 @@ static bool take_chunk(struct trainer *t, struct stage *s, struct outcome *o, co
 		o->linf[k] = v[BAD_LINF];
 		o->queries[k] = v[BAD_QUERIES];
 		o->gradients[k] = v[BAD_GRADIENTS];
+		for (int j = 0; j < q->n_detector; j++)
+			o->score[j][k] = v[BAD_COLUMNS + j];
 		if (v[BAD_OUTSIDE] != 0) {
 			snprintf(name, sizeof name, "sample %d of '%s'", (int)k, s->split);
 			at_instance(t->diag, o->attack->who, "its result for %s lies outside of %g..%g, or is no number", name,
@@ -513,6 +554,7 @@ static struct outcome *new_outcome(struct robust *q, const struct attacked *a, i
 	o->gradients = floats(q);
 	o->again = floats(q);
 	o->eight = floats(q);
+	o->score = scores(q);
 	memcpy(o->loss, q->loss, (size_t)q->n * sizeof *o->loss); /* of those that are wrong anyway */
 	return o;
 }

@@ -211,7 +211,7 @@ static void markdown(const struct registry *r)
 static uint32_t kind_of_word(const char *word)
 {
 	uint32_t kind = kind_of_section(word);
-	for (uint32_t k = REIN_BACKEND; !kind && k <= REIN_REPORT; k++)
+	for (uint32_t k = REIN_BACKEND; !kind && k <= REIN_DETECTOR; k++)
 		if (!strcmp(word, kind_name(k)) || !strcmp(word, plural(k)))
 			kind = k;
 	return kind;
@@ -236,7 +236,7 @@ static int unknown_word(const struct registry *r, const char *word)
 {
 	const char **names = tool_alloc(((size_t)registry_count(r) + 16) * sizeof *names), *near;
 	int n = 0;
-	for (uint32_t k = REIN_BACKEND; k <= REIN_REPORT; k++)
+	for (uint32_t k = REIN_BACKEND; k <= REIN_DETECTOR; k++)
 		names[n++] = kind_name(k);
 	for (int i = 0; i < registry_count(r); i++)
 		names[n++] = registry_at(r, i)->c.name;

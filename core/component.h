@@ -28,6 +28,7 @@ struct component {
 		struct rein_search_vt search;
 		struct rein_logger_vt logger;
 		struct rein_report_vt report;
+		struct rein_detector_vt detector;
 	} vt;
 	int n_key;
 	const struct rein_key *key; /* n_key rows, copied */
@@ -80,6 +81,7 @@ struct common {
 	int32_t stratify;        /* dataset */
 	double corrupt;          /* dataset: share of labels replaced by random ones, 0..1 */
 	int64_t split_seed;      /* dataset: -1: the run's seed */
+	double false_positives;  /* detector: share of clean samples that may be flagged */
 	struct rein_reals reserved;
 };
 const struct rein_key *common_keys(uint32_t kind);

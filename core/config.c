@@ -23,9 +23,10 @@ static const struct {
 	const char *name;
 	int flags;
 } sections[] = {
-	{ "run", PLAIN }, { "data", 0 },      { "transforms", 0 }, { "augmentations", 0 }, { "network", NAMED },
-	{ "loss", 0 },    { "optimizer", 0 }, { "schedules", 0 },  { "regularizers", 0 },  { "stages", 0 },
-	{ "pruners", 0 }, { "attacks", 0 },   { "loggers", 0 },    { "reports", 0 },       { "search", PLAIN },
+	{ "run", PLAIN },      { "data", 0 },    { "transforms", 0 }, { "augmentations", 0 },
+	{ "network", NAMED },  { "loss", 0 },    { "optimizer", 0 },  { "schedules", 0 },
+	{ "regularizers", 0 }, { "stages", 0 },  { "pruners", 0 },    { "detectors", 0 },
+	{ "attacks", 0 },      { "loggers", 0 }, { "reports", 0 },    { "search", PLAIN },
 };
 #define N_SECTION ((int)(sizeof sections / sizeof *sections))
 

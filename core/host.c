@@ -67,6 +67,11 @@ static const struct rein_key augmentation_keys[] = {
 	REIN_KEYS_END,
 };
 
+static const struct rein_key detector_keys[] = {
+	REIN_REAL(struct common, false_positives, "0.05", 0, 1, 0, "share of clean samples that may be flagged"),
+	REIN_KEYS_END,
+};
+
 const struct rein_key *common_keys(uint32_t kind)
 {
 	static const struct rein_key none[] = { REIN_KEYS_END };
@@ -74,6 +79,7 @@ const struct rein_key *common_keys(uint32_t kind)
 	case REIN_LAYER: return layer_keys;
 	case REIN_DATASET: return dataset_keys;
 	case REIN_SCHEDULE: return schedule_keys;
+	case REIN_DETECTOR: return detector_keys;
 	case REIN_AUGMENTATION: return augmentation_keys;
 	case REIN_OPTIMIZER:
 	case REIN_REGULARIZER:

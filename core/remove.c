@@ -288,6 +288,7 @@ static bool cut_all(struct lane_graph *g)
 	bool good = true;
 
 	copies_finish(&t->best);
+	copies_finish(&t->initial);
 	for (int i = 0; i < t->store->n && good; i++) {
 		struct state *s = t->store->state[i];
 		int64_t dim[REIN_MAX_RANK];

@@ -13,6 +13,8 @@
  *                             another size, and after rounding to 8 bits
  *   <stage>.clean_accuracy, .worst_accuracy (right under every attack at every size), with
  *   several sizes <stage>@<size>.worst_accuracy
+ *   <stage>.<detector>.threshold, .false_positives (on half of the clean samples; the threshold is
+ *   from the other half), <attack>.<detector>  share of successes that it finds
  *   <stage>.zero_gradients, .random  share of the correct whose input gradient is all zero, and
  *                             of all whose logits differ when asked twice
  * Warnings are drawn from these numbers alone, so that they come again with --resume.
@@ -127,6 +129,45 @@ static void put_outcome(struct metrics *out, const struct robust *q, const struc
 	put(out, label, "eight_bits", won > 0 ? eight / won : (double)NAN);
 }
 
+/* The score that a share `flagged` of the samples 0, 2, 4 .. has above it. */
+static double threshold(const struct robust *q, const float *score, double flagged)
+{
+	int64_t m = (q->n + 1) / 2, above = (int64_t)floor(flagged * (double)m);
+	float *v = zalloc((size_t)m, sizeof *v);
+
+	for (int64_t i = 0; i < m; i++)
+		v[i] = score[2 * i];
+	qsort(v, (size_t)m, sizeof *v, by_value);
+	double at = above < m ? (double)v[m - 1 - above] : -HUGE_VAL;
+	free(v);
+	return at;
+}
+
+static void put_detector(struct metrics *out, const struct stage *s, int d)
+{
+	const struct robust *q = s->robust;
+	const struct instance *who = q->detector[d];
+	double at = threshold(q, q->score[d], who->common.false_positives), wrong = 0, found, won;
+	char label[96];
+
+	for (int64_t i = 1; i < q->n; i += 2)
+		wrong += (double)q->score[d][i] > at;
+	snprintf(label, sizeof label, "%.36s.%.36s", s->name, who->spec->name);
+	put(out, label, "threshold", at);
+	put(out, label, "false_positives", q->n > 1 ? wrong / (double)(q->n / 2) : (double)NAN);
+	for (int k = 0; k < q->n_outcome; k++) {
+		const struct outcome *o = &q->outcome[k];
+		found = won = 0;
+		for (int64_t i = 0; i < q->n; i++)
+			if (q->right[i] != 0 && o->right[i] == 0) {
+				won++;
+				found += (double)o->score[d][i] > at;
+			}
+		robust_label(o, label, sizeof label);
+		put(out, label, who->spec->name, won > 0 ? found / won : (double)NAN);
+	}
+}
+
 /* Share of samples that are right under every outcome whose size is written so; NULL: all. */
 static double worst(const struct robust *q, const char *text, int *outcomes)
 {
@@ -169,6 +210,8 @@ void robust_numbers(const struct stage *s, struct metrics *out)
 		if (many > 1 && many < q->n_outcome)
 			put(out, label, "worst_accuracy", share);
 	}
+	for (int d = 0; d < q->n_detector; d++)
+		put_detector(out, s, d);
 }
 
 /* --- the statement ---------------------------------------------------------------------- */
@@ -320,6 +363,49 @@ static void combined_table(struct tables *t, const struct source *list, int n)
 	}
 }
 
+/* Detector number i of a source: between the stage's name and .false_positives. */
+static bool detector_at(const struct source *s, int i, char *out, size_t size)
+{
+	static const char suffix[] = ".false_positives";
+	const struct history *h = s->h[0];
+	size_t stage = strlen(s->stage);
+
+	for (int k = 0; k < h->n_name; k++) {
+		const char *name = h->name[k];
+		size_t len = strlen(name);
+		if (len < stage + sizeof suffix || strncmp(name, s->stage, stage) != 0 || name[stage] != '.' ||
+		    strcmp(name + len - (sizeof suffix - 1), suffix) != 0 || isnan(history_at(h, s->row[0], name)) || i-- > 0)
+			continue;
+		snprintf(out, size, "%.*s", (int)(len - stage - sizeof suffix), name + stage + 1);
+		return true;
+	}
+	return false;
+}
+
+static void detector_table(struct tables *t, const struct source *list, int n, bool named)
+{
+	static const char *const head[] = { "detector", "attack", "threshold", "false positives %", "found %" };
+	char name[96], label[96], full[200];
+	bool begun = false;
+
+	for (int i = 0; i < n; i++)
+		for (int d = 0; detector_at(&list[i], d, name, sizeof name); d++)
+			for (int k = 0; label_at(&list[i], k, label, sizeof label); k++) {
+				if (!begun)
+					table_begin(t, "detection", sizeof head / sizeof *head, head);
+				begun = true;
+				row_name(t, &list[i], named, name);
+				table_text(t, label);
+				snprintf(full, sizeof full, "%s.%s", list[i].stage, name);
+				cell(t, &list[i], full, "threshold", 1, 4);
+				cell(t, &list[i], full, "false_positives", 100, 1);
+				cell(t, &list[i], label, name, 100, 1);
+			}
+	if (begun)
+		table_note(t, "threshold: from half of the clean samples; false positives: of the other half; found: of the "
+		              "samples that fool the model");
+}
+
 /* --- warnings ------------------------------------------------------------------------------ */
 static bool same_size(double a, double b) { return (isnan(a) && isnan(b)) || fabs(a - b) <= 1e-9 * fabs(b); }
 
@@ -374,6 +460,7 @@ static void statement(struct tables *t, const struct source *list, int n, bool n
 	for (int i = 0; i < n; i++)
 		warnings(t, &list[i], named);
 	size_table(t, list, n, named);
+	detector_table(t, list, n, named);
 	if (named)
 		combined_table(t, list, n);
 }

@@ -59,6 +59,7 @@ static const struct kind {
 	[REIN_LOGGER] = { "logger", "loggers", VT(logger), 48, offsetof(struct rein_logger_vt, run_begin), false,
 		{ { NULL, 0 } } },
 	[REIN_REPORT] = { "report", "reports", VT(report), 16, 0, false, { SLOT(report, record) } },
+	[REIN_DETECTOR] = { "detector", "detectors", VT(detector), 16, 0, false, { SLOT(detector, score) } },
 };
 /* clang-format on */
 #define N_KIND ((uint32_t)(sizeof kinds / sizeof *kinds))

@@ -72,6 +72,7 @@ static uint32_t section_kind(const char *name)
 	case REIN_AUGMENTATION:
 	case REIN_ATTACK:
 	case REIN_PRUNER:
+	case REIN_DETECTOR:
 	case REIN_LOGGER:
 	case REIN_REPORT: return kind;
 	}
@@ -93,6 +94,7 @@ static void sort_in(struct trainer *t, struct instance *in)
 		{ "augmentations", &t->n_augmentation, &t->augmentation },
 		{ "attacks", &t->n_attack, &t->attack },
 		{ "pruners", &t->n_pruner, &t->pruner },
+		{ "detectors", &t->n_detector, &t->detector },
 	};
 
 	for (size_t i = 0; i < sizeof at / sizeof *at; i++)

@@ -9,6 +9,8 @@
  *   back   = rewind epoch=0         weights of then, masks of now
  *   more   = repeat from=cut times=3
  *   less   = remove on=conv* round_to=8 fold=no    channels without effect
+ *   keep   = copy to=teacher reset=yes
+ *   smooth = certify sigma=0.25 samples=1000 limit=100
  *   robust = attack with=fgsm,pgd split=val limit=1000 images=8 save=yes
  *
  * Without the section: train, evaluate. A new type is a row of `types` with its functions, and
@@ -62,11 +64,13 @@ static const struct type {
 	{ "rewind", { "epoch", NULL }, 0, 0, rewind_prepare, rewind_run },
 	{ "repeat", { "from", "times", NULL }, 0, 0, NULL, NULL },
 	{ "attack",
-	  { "with", "split", "limit", "images", "save", NULL },
+	  { "with", "split", "limit", "images", "save", "detect", NULL },
 	  REIN_ATTACK,
 	  NEEDS_WITH,
 	  attack_prepare,
 	  attack_run },
+	{ "certify", { "sigma", "votes", "samples", "alpha", "split", "limit", NULL }, 0, 0, certify_prepare, certify_run },
+	{ "copy", { "to", "reset", NULL }, 0, 0, copy_prepare, copy_run },
 };
 #define N_TYPE ((int)(sizeof types / sizeof *types))
 
@@ -76,7 +80,7 @@ bool stage_trains(const struct stage *s) { return types[s->type].flags & TRAINS;
 static int type_find(struct trainer *t, const struct spec *spec)
 {
 	const char *known[N_TYPE + 1] = { NULL };
-	char all[128];
+	char all[256];
 
 	for (int i = 0; i < N_TYPE; i++) {
 		if (strcmp(types[i].name, spec->component) == 0)
@@ -155,7 +159,7 @@ static void stage_from(struct reading *r)
 
 static void stage_choice(struct reading *r, const char *const *choices, int64_t *out)
 {
-	char all[128];
+	char all[256];
 
 	for (int i = 0; choices[i]; i++)
 		if (strcmp(choices[i], r->arg->value) == 0) {
@@ -213,6 +217,8 @@ static void stage_epoch(struct reading *r) { stage_int(r, &r->epoch, 0); }
 static void stage_times(struct reading *r) { stage_int(r, &r->times, 1); }
 
 static void stage_attack(struct reading *r) { attack_key(r->t, r->s, r->arg); }
+static void stage_certify(struct reading *r) { certify_key(r->t, r->s, r->arg); }
+static void stage_copy(struct reading *r) { copy_key(r->t, r->s, r->arg); }
 
 static const struct {
 	const char *key;
@@ -239,13 +245,20 @@ static const struct {
 	{ "times", stage_times, false },
 	{ "images", stage_attack, false },
 	{ "save", stage_attack, false },
+	{ "detect", stage_attack, false },
+	{ "sigma", stage_certify, false },
+	{ "votes", stage_certify, false },
+	{ "samples", stage_certify, false },
+	{ "alpha", stage_certify, false },
+	{ "to", stage_copy, false },
+	{ "reset", stage_copy, false },
 };
 
 static void stage_key(struct reading *r)
 {
 	const struct type *type = r->type;
 	int known = 0;
-	char all[128];
+	char all[256];
 
 	r->arg->used = true;
 	while (type->keys[known] && strcmp(type->keys[known], r->arg->key) != 0)
@@ -325,6 +338,8 @@ static void stage_repeats(struct reading *r)
 			struct stage copy = t->stage[i];
 			copy.name = trainer_text(t, "%s.%" PRId64, copy.name, k);
 			copy.robust = attack_again(copy.robust);
+			copy.certify = certify_again(copy.certify);
+			copy.copying = copy_again(copy.copying);
 			stage_add(t, &copy);
 		}
 }
@@ -387,6 +402,8 @@ static void stage_read(struct trainer *t, const struct spec *spec)
 			diag_error(t->diag, &spec->at, "[stages] %s: a repeat stage has made one of that name", s.name);
 	if (diag_errors(t->diag) > errors) {
 		attack_finish(&s);
+		certify_finish(&s);
+		copy_finish(&s);
 		return;
 	}
 	if ((r.type->flags & NEEDS_WITH) && !s.with)
@@ -459,6 +476,8 @@ void stages_finish(struct trainer *t)
 		free(t->stage[i].units);
 		free(t->stage[i].slope);
 		attack_finish(&t->stage[i]);
+		certify_finish(&t->stage[i]);
+		copy_finish(&t->stage[i]);
 	}
 	free(t->stage);
 }

@@ -59,7 +59,9 @@ struct stage {
 	/* rewind */
 	struct rewound *back;
 	/* attack */
-	struct robust *robust; /* attacks.h */
+	struct robust *robust;   /* attacks.h */
+	struct certify *certify; /* certify.c */
+	struct copying *copying; /* copy.c */
 };
 
 bool stages_read(struct trainer *);    /* the section, before anything is recorded */
@@ -86,8 +88,19 @@ bool rewind_prepare(struct trainer *, struct stage *);
 bool rewind_run(struct trainer *, struct stage *, struct metrics *);
 bool rewind_note(struct trainer *); /* before an epoch: copies that are due now */
 void rewind_finish(struct trainer *);
-void attack_key(struct trainer *, struct stage *, const struct arg *); /* with, images, save */
+void attack_key(struct trainer *, struct stage *, const struct arg *); /* with, images, save, detect */
 struct robust *attack_again(const struct robust *);                    /* a copy of what was read; accepts NULL */
+void certify_key(struct trainer *, struct stage *, const struct arg *);
+struct certify *certify_again(const struct certify *);
+bool certify_prepare(struct trainer *, struct stage *);
+bool certify_run(struct trainer *, struct stage *, struct metrics *);
+void certify_finish(struct stage *);
+void copy_key(struct trainer *, struct stage *, const struct arg *);
+struct copying *copy_again(const struct copying *);
+bool copy_prepare(struct trainer *, struct stage *);
+bool copy_run(struct trainer *, struct stage *, struct metrics *);
+void copy_finish(struct stage *);
+bool copy_note(struct trainer *); /* before training: what reset=yes goes back to */
 bool attack_prepare(struct trainer *, struct stage *);
 void attack_finish(struct stage *);
 void attack_print(const struct stage *, FILE *);

@@ -79,8 +79,8 @@ struct trainer {
 	struct network **net; /* net[0]: [network] */
 
 	/* by kind, in config order; pointers into inst */
-	int n_optimizer, n_schedule, n_regularizer, n_transform, n_augmentation, n_attack, n_pruner;
-	struct instance **optimizer, **schedule, **regularizer, **transform, **augmentation, **attack, **pruner;
+	int n_optimizer, n_schedule, n_regularizer, n_transform, n_augmentation, n_attack, n_pruner, n_detector;
+	struct instance **optimizer, **schedule, **regularizer, **transform, **augmentation, **attack, **pruner, **detector;
 	struct instance *loss;
 
 	int64_t batch, steps, rest;    /* steps per epoch; rest: samples in a shorter last one, or 0 */
@@ -121,10 +121,10 @@ struct trainer {
 	int64_t shuffles;    /* permutations drawn */
 	bool plain;          /* weights came from model.safetensors: evaluation uses them as they are */
 
-	bool unread;     /* meters hold epochs that were not asked for */
-	double seconds;  /* in steps since the last report ... */
-	int64_t samples; /* ... and how many samples those took */
-	struct copies best;
+	bool unread;                 /* meters hold epochs that were not asked for */
+	double seconds;              /* in steps since the last report ... */
+	int64_t samples;             /* ... and how many samples those took */
+	struct copies best, initial; /* initial: for copy stages with reset=yes */
 	int n_rewound;
 	struct rewound *rewound;
 	int64_t n_path, cap_path; /* track: rows so far */

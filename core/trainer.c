@@ -411,7 +411,7 @@ static bool start_values(struct trainer *t)
 		diag_error(t->diag, a ? &a->value_at : NULL, "[run] weights: %s", why);
 		return false;
 	}
-	return !t->env.settings->track || path_append(t);
+	return copy_note(t) && (!t->env.settings->track || path_append(t));
 }
 
 static bool prepare(struct trainer *t)
@@ -489,6 +489,7 @@ void trainer_destroy(struct trainer *t)
 	stages_finish(t);
 	rewind_finish(t);
 	copies_finish(&t->best);
+	copies_finish(&t->initial);
 	for (int i = 0; t->path && i < t->net[0]->n_param; i++)
 		free(t->path[i]);
 	free(t->path);
@@ -502,9 +503,9 @@ void trainer_destroy(struct trainer *t)
 		free(t->ref[i]);
 	for (int i = 0; i < t->n_text; i++)
 		free(t->text[i]);
-	void *blocks[] = { t->inst,        t->all,       t->ref,    t->net,    t->optimizer,  t->schedule,
-		               t->regularizer, t->transform, t->attack, t->scalar, t->meter,      t->portion,
-		               t->table_host,  t->pruner,    t->text,   t->init,   t->order_host, t->augmentation };
+	void *blocks[] = { t->inst,      t->all,    t->ref,    t->net,        t->optimizer,   t->schedule,   t->regularizer,
+		               t->transform, t->attack, t->scalar, t->meter,      t->portion,     t->table_host, t->pruner,
+		               t->detector,  t->text,   t->init,   t->order_host, t->augmentation };
 	for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
 		free(blocks[i]);
 	free(t);

@@ -10,6 +10,7 @@
 #include "backend.h"
 #include "color.h"
 #include "dataset.h"
+#include "detector.h"
 #include "image.h"
 #include "init.h"
 #include "kernel.h"

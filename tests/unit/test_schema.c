@@ -201,7 +201,7 @@ Test(schema, common_keys_of_kinds)
 	instance_destroy(i);
 	cr_expect_null(make("attacks", "a = nothing on=*", NULL));
 	cr_expect_eq(diag_errors(d), 1);
-	for (uint32_t k = REIN_BACKEND; k <= REIN_REPORT; k++)
+	for (uint32_t k = REIN_BACKEND; k <= REIN_DETECTOR; k++)
 		for (const struct rein_key *row = common_keys(k); row->key; row++)
 			cr_expect(row->help && row->def, "%s has help and a default", row->key);
 }

@@ -45,6 +45,7 @@ typedef int32_t rein_status;
 #define REIN_SEARCH       11u
 #define REIN_LOGGER       12u
 #define REIN_REPORT       13u
+#define REIN_DETECTOR     14u
 
 /* Backends a component can run on. Recorded maths runs on all of them. */
 #define REIN_ON_CPU  1u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * trades: beta KL(p(x) || p(x')), mean over the batch, x' found by the attack that `attack=`
- * names; gradients go through both sides but not through the search (Zhang et al. 2019).
+ * names (the paper's: tpgd); gradients go through both sides but not through the search.
  */
 #include "rein/rein.h"
 
@@ -27,5 +27,5 @@ static rein_val trades_term(const void *self, struct rein_rec *r, const struct r
 
 static const struct rein_regularizer_vt trades_vt = { .struct_size = sizeof trades_vt, .term = trades_term };
 REIN_COMPONENT(trades, REIN_REGULARIZER, struct trades, trades_keys, &trades_vt,
-               .summary = "clean and attacked samples must agree");
+               .summary = "clean and attacked samples must agree", .reference = "Zhang et al. 2019");
 REIN_PLUGIN("trades", "1.0.0", "MIT", &trades_component)
