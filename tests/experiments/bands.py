@@ -60,7 +60,10 @@ BANDS = {
                          ("main", "tune:nonzero - cut:nonzero", -20, 0), ("main", "less:output_difference", 0, 1e-5),
                          ("main", "less:parameters", 1000, 100000)] +
                         [("main", f"cut:nonzero.{layer}.bias", 0, 0) for layer in ("conv1", "conv2", "conv3", "fc1", "fc2")],
-    # one epoch of the two above
+    # what regularizes closes the gap between training and validation
+    "residual": [("plain", "val.accuracy", .86, .91), ("plain", "val.loss - train.loss", .07, .25),
+                 ("dropblock", "val.loss - train.loss", -.03, .1), ("stochastic-depth", "val.loss - train.loss", -.1, .05)],
+    # one epoch of 004-5
     "004-5-one-epoch": [("main", "cut:sparsity", .9, 1), ("main", "before:val.accuracy", .95, .99),
                         ("main", "cut:val.accuracy - before:val.accuracy", -.02, .02),
                         ("main", "tune:nonzero - cut:nonzero", -500, 0), ("main", "less:output_difference", 0, 1e-5)],
