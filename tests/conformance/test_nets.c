@@ -230,6 +230,72 @@ Test(nets, pooling_behind_convolutions)
 	}
 }
 
+/* --- runs of ops that keep images in lanes ----------------------------------------------------- */
+/* Two convolutions with activations and pooling, and the gradients of everything; how: 1 two
+ * activations, 2 padding, 4 a result in between is read, 8 relu. */
+static int64_t two_convolutions(int64_t n, uint32_t how, uint32_t real_size, uint32_t flags, uint32_t threads,
+                                const char *isa, double *out)
+{
+	struct rig *g = rig_create_isa(flags, threads, real_size, isa);
+	int64_t c = how & 8 ? 3 : 1, o = how & 1 ? 6 : 5, q = 7, pad = how & 2 ? 2 : 1;
+	seed_ = 3;
+	struct state *st[] = { floats(g, "x", 4, (int64_t[]){ n, c, 8, 12 }, 1),
+		                   floats(g, "w1", 4, (int64_t[]){ o, c, 2 * pad + 1, 3 }, 0.7), floats(g, "b1", 1, &o, 0.2),
+		                   floats(g, "w2", 4, (int64_t[]){ q, o, 3, 3 }, 0.5), floats(g, "b2", 1, &q, 0.2) };
+	struct recorder *rec = rig_record(g, "two", false);
+	struct rein_rec *r = recorder_rec(rec);
+	rein_val v[5], d[5], m, y, z;
+	for (int k = 0; k < 5; k++)
+		v[k] = recorder_read(rec, st[k]);
+	struct rein_attr a = { .struct_size = sizeof a, .batch = 1, .step = { 1, 1 }, .start = { pad, 1, 1, 1 } };
+	struct rein_attr p = { .struct_size = sizeof p, .step = { 2, 2, 2, 2 }, .start = { 0, 0, 1, 1 } };
+	y = one(r, REIN_OP_CONV2D, 2, (rein_val[]){ v[0], v[1] }, &a);
+	y = rein_add(r, y, rein_along(r, v[2], y, 1));
+	y = how & 8 ? rein_relu(r, rein_offset(r, y, 0.0123)) : rein_sigmoid(r, y);
+	y = how & 1 ? rein_tanh(r, y) : y;
+	rein_op(r, REIN_OP_AVG_POOL, 1, &y, &p, 1, &m);
+	memcpy(a.start, (int64_t[]){ how & 2, how & 2, 1, 1 }, 4 * sizeof *a.start);
+	z = one(r, REIN_OP_CONV2D, 2, (rein_val[]){ m, v[3] }, &a);
+	z = rein_sigmoid(r, rein_add(r, z, rein_along(r, v[4], z, 1)));
+	rein_op(r, REIN_OP_AVG_POOL, 1, &z, &p, 1, &m);
+	recorder_output(rec, m);
+	if (how & 4)
+		recorder_output(rec, y);
+	rein_grads(r, rein_sum(r, rein_mul(r, m, m)), REIN_NONE, 5, v, d);
+	for (int k = 0; k < 5; k++)
+		recorder_output(rec, d[k]);
+	struct compiled *done = rig_compile(g, recorder_finish(rec, g->diag));
+	recorder_destroy(rec);
+	for (int again = 0; again < 2; again++)
+		rig_run(done);
+	int64_t at = 0;
+	for (uint32_t k = 0; k < done->program->p.n_output; k++)
+		at += rig_output(done, k, out + at, 1 << 16);
+	compiled_destroy(done);
+	rig_destroy(g);
+	return at;
+}
+
+Test(nets, images_in_lanes)
+{
+	static double want[1 << 18], got[1 << 18], three[1 << 18];
+	static const int64_t batches[] = { 64, 80, 33 };
+	for (uint32_t how = 0; how < 48; how++) {
+		int64_t batch = batches[how / 16], n = two_convolutions(batch, how % 16, 8, REIN_NAIVE, 1, NULL, want);
+		const char *isa = isas[(how + how / 3) % 3];
+		cr_assert_eq(two_convolutions(batch, how % 16, 4, how % 5 ? 0 : REIN_GUARD, 1, isa, got), n);
+		double largest = 0;
+		for (int64_t k = 0; k < n; k++)
+			largest = fmax(largest, fabs(want[k]));
+		for (int64_t k = 0; k < n; k++)
+			cr_assert(fabs(got[k] - want[k]) <= 1e-5 * (fabs(want[k]) + 1) + 1e-6 * largest,
+			          "net %u on %s: number %lld of %lld is %.9g, not %.9g", how, isa, (long long)k, (long long)n,
+			          got[k], want[k]);
+		two_convolutions(batch, how % 16, 4, 0, 3, isa, three);
+		cr_assert_eq(memcmp(got, three, (size_t)n * sizeof *got), 0, "net %u: threads change bits", how);
+	}
+}
+
 /* Shapes at which work is cut: many images, more terms than a block, images of one number. */
 Test(nets, large_shapes)
 {

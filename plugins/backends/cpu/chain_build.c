@@ -144,7 +144,13 @@ static struct view view_of(const struct build *b, const struct rein_prog_instr *
 static int16_t load_view(struct build *b, const struct rein_prog_instr *i, int32_t from,
                          const struct rein_prog_value *y)
 {
-	struct view v = view_of(b, i, from, y);
+	int lanes = b->e->lanes[y - b->p->value];
+	struct rein_prog_value turned = *y;
+	if (lanes) { /* one number a channel, see lanes.c */
+		turned.dim[0] /= lanes;
+		turned.dim[3] *= lanes;
+	}
+	struct view v = view_of(b, i, from, &turned);
 	int16_t base = new_slot(b, SLOT_ONE, width(b, from), from);
 	struct step *s = new_step(b, STEP_VIEW, width(b, from));
 	s->in[1] = base;

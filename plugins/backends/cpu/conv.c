@@ -88,15 +88,28 @@ static int64_t plan_dw(struct conv *v, int threads)
 	return 4 * (v->table + v->packed + v->own * threads) + 64;
 }
 
-int64_t conv_plan(struct conv *v, int isa, int threads)
+static void plan_shape(struct conv *v, int isa)
 {
 	v->isa = conv_isa(isa);
 	plan_source(v);
 	v->m = v->pass == CONV_DX ? v->Cg : v->Og;
 	v->k = (v->pass == CONV_DX ? v->Og : v->Cg) * v->kh * v->kw;
+}
+
+bool conv_fits_lanes(const struct conv *u, int isa)
+{
+	struct conv v = *u;
+	plan_shape(&v, isa);
+	return box_fits_lanes(&v);
+}
+
+int64_t conv_plan(struct conv *v, int isa, int threads)
+{
+	plan_shape(v, isa);
 	v->table = round_up(v->k, 16);
 	v->piece = DW_PIECE;
-	v->way = v->way == CONV_ANY ? box_way(v) : v->way;
+	if (v->way == CONV_ANY)
+		v->way = v->lanes_a || v->lanes_b || v->lanes_c ? CONV_LANES : box_way(v);
 	if (v->way != CONV_TAPS)
 		return box_plan(v, threads);
 	if (v->pass == CONV_DW)

@@ -6,6 +6,7 @@
 #ifndef CPU_CONV_H
 #define CPU_CONV_H
 
+#include "conv_box.h"
 #include "fast.h"
 
 struct conv_isa {
@@ -64,7 +65,8 @@ void source_fill(const struct source *s, const struct conv_isa *, const float *x
 #define CONV_LANES 3
 /* y (N,O,Ho,Wo) of x (N,C,H,W) and w (O,C/G,kh,kw), or dx of g and w, or dw of x and g */
 struct conv {
-	int pass, way, keep; /* keep: the result has memory; else only done() sees it */
+	bool lanes_a, lanes_b, lanes_c; /* operands and result that have images in lanes (lanes.c) */
+	int pass, way, keep;            /* keep: the result has memory; else only done() sees it */
 	int64_t N, C, H, W, O, kh, kw, Ho, Wo, G, Cg, Og;
 	int64_t sh, sw, ph, pw, dh, dw;
 	/* by conv_plan */
@@ -80,6 +82,9 @@ struct conv {
 };
 /* The convolution of an instruction, or false. */
 bool conv_of(const struct rein_program *, const struct rein_prog_instr *, struct conv *);
+/* Images side by side on an instruction set; and true if this one can be computed so. */
+int conv_lanes(int isa);
+bool conv_fits_lanes(const struct conv *, int isa);
 /* Fixes everything by shape (`threads` only sizes the workspace); returns workspace bytes. Way
  * ANY becomes one of the others. */
 int64_t conv_plan(struct conv *, int isa, int threads);
@@ -111,10 +116,13 @@ struct window {
 	uint32_t op, flags;
 	int keep;              /* derivatives: dx has memory; else only done() sees it */
 	bool pairs;            /* 2 x 2, 2 apart, nothing added around */
+	int lanes_x, lanes_y;  /* images side by side in operand and result (lanes.c), or 0: pairs only */
 	int32_t in[2], out[2]; /* values */
 	struct source src;
+	const struct box_isa *box;
 	int64_t planes, channels, H, W, Ho, Wo, kh, kw, dh, dw;
-	int64_t size, per, tasks; /* elements of a plane's windows, planes of a task */
+	int64_t slice, pieces;          /* side by side: rows of y whose dx is finished at a time; calls of done */
+	int64_t size, runs, per, tasks; /* elements of a plane's windows, planes (side by side: one), those of a task */
 	const struct conv_isa *isa;
 	int64_t own; /* floats of a thread */
 };

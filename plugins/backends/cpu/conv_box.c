@@ -27,7 +27,7 @@
 #define PARTIAL     (4 << 20) /* floats of all partial results of DW */
 #define SUMS        5         /* terms that are summed together */
 
-static const struct box_isa *box_isa(int isa)
+const struct box_isa *box_isa(int isa)
 {
 	return isa == ISA_AVX512 ? &box_avx512 : isa == ISA_AVX2 ? &box_avx2 : &box_plain;
 }
@@ -98,11 +98,26 @@ static int64_t lanes_own(const struct conv *v)
 	return (source + (div_up(v->m, div_up(v->m, v->box->mr)) + 1) * plane) * v->box->vl;
 }
 
+int conv_lanes(int isa) { return box_isa(isa)->vl; }
+
+/* The instruction set of conv_isa.c's loops, here. */
+static const struct box_isa *same_isa(const struct conv *v)
+{
+	return box_isa(v->isa == conv_isa(ISA_AVX512) ? ISA_AVX512 : v->isa == conv_isa(ISA_AVX2) ? ISA_AVX2 : ISA_PLAIN);
+}
+
+bool box_fits_lanes(const struct conv *u)
+{
+	struct conv v = *u;
+	v.box = same_isa(u);
+	return groups_of(&v) >= LANES_GROUP && lanes_own(&v) <= LANES_OWN;
+}
+
 int box_way(const struct conv *u)
 {
 	struct conv v = *u;
-	v.box = box_isa(u->isa == conv_isa(ISA_AVX512) ? ISA_AVX512 : u->isa == conv_isa(ISA_AVX2) ? ISA_AVX2 : ISA_PLAIN);
-	bool lanes = groups_of(&v) >= LANES_GROUP && lanes_own(&v) <= LANES_OWN;
+	bool lanes = box_fits_lanes(u);
+	v.box = same_isa(u);
 	if (v.pass == CONV_DW) {
 		double all = (double)(v.O * v.k), vl = (double)v.box->vl;
 		double flat = all * (double)round_up((v.Ho - 1) * v.src.W + v.Wo, v.box->vl) / vl * 1.1 +
@@ -126,7 +141,7 @@ static int64_t term_at(const struct conv *v) { return place_at(v) + max(v->src.i
 int64_t box_plan(struct conv *v, int threads)
 {
 	int64_t vl, plane = lanes_width(v) * lanes_height(v), source = v->src.planes * source_plane(&v->src);
-	v->box = box_isa(v->isa == conv_isa(ISA_AVX512) ? ISA_AVX512 : v->isa == conv_isa(ISA_AVX2) ? ISA_AVX2 : ISA_PLAIN);
+	v->box = same_isa(v);
 	vl = v->box->vl;
 	v->plane = v->result_cols;
 	if (v->pass == CONV_DW) {
@@ -145,7 +160,7 @@ int64_t box_plan(struct conv *v, int threads)
 		v->tasks = groups_of(v);
 		v->packed = round_up(v->G * v->m * v->k, 16);
 		v->own = round_up((source + (v->rows + 1) * plane) * vl, 16);
-		v->pieces = v->N * v->G * v->m;
+		v->pieces = v->lanes_c ? groups_of(v) * v->G * v->blocks : v->N * v->G * v->m;
 	} else {
 		v->table = round_up(place_at(v), 16);
 		v->rows = min(2 * vl, round_up(v->m, vl));
@@ -399,13 +414,38 @@ static void gather(const struct conv *v, int64_t planes, int64_t places, const f
 		v->box->gather(lanes, places, x + (n0 * planes + c) * places, planes * places, out + c * plane * vl, place);
 }
 
-static void gather_source(const struct conv_job *j, int64_t group, float *out)
+/* Planes that are in lanes already, to their places. */
+static void spread(const struct conv *v, const float *x, float *out, const int32_t *place)
+{
+	const struct source *s = &v->src;
+	int64_t vl = v->box->vl;
+	for (int64_t c = 0; c < s->planes; c++, out += source_plane(s) * vl)
+		for (int64_t row = 0; row < s->in_h; row++, x += s->in_w * vl)
+			if (s->sw == 1 && place[row * s->in_w] >= 0)
+				v->isa->rows(1, s->in_w * vl, x, 0, 1, out + place[row * s->in_w] * vl, 0);
+			else
+				for (int64_t e = 0; e < s->in_w; e++)
+					if (place[row * s->in_w + e] >= 0)
+						v->isa->rows(1, vl, x + e * vl, 0, 1, out + place[row * s->in_w + e] * vl, 0);
+}
+
+/* A group's source: where it lies, or at `own`. */
+static const float *group_source(const struct conv_job *j, int64_t group, float *own)
 {
 	const struct conv *v = j->v;
 	const struct source *s = &v->src;
-	if (s->nh * s->nw * s->H * s->W != s->in_h * s->in_w)
-		memset(out, 0, (size_t)(s->planes * source_plane(s) * v->box->vl) * sizeof *out);
-	gather(v, s->planes, s->in_h * s->in_w, j->a, group, out, source_plane(s), j->table + place_at(v));
+	const int32_t *place = j->table + place_at(v);
+	bool same = s->nh * s->nw == 1 && s->H == s->in_h && s->W == s->in_w && s->ph == 0 && s->pw == 0;
+	const float *x = j->a + group * s->planes * s->in_h * s->in_w * v->box->vl;
+	if (v->lanes_a && same)
+		return x;
+	if (!same)
+		memset(own, 0, (size_t)(s->planes * source_plane(s) * v->box->vl) * sizeof *own);
+	if (v->lanes_a)
+		spread(v, x, own, place);
+	else
+		gather(v, s->planes, s->in_h * s->in_w, j->a, group, own, source_plane(s), place);
+	return own;
 }
 
 static void lanes_group(void *arg, int group)
@@ -413,17 +453,21 @@ static void lanes_group(void *arg, int group)
 	const struct conv_job *j = arg;
 	const struct conv *v = j->v;
 	int64_t vl = v->box->vl, n0 = group * vl, lanes = min(vl, v->N - n0);
-	float *source = j->own + pool_self() * v->own, *tile = source + v->src.planes * source_plane(&v->src) * vl;
+	float *own = j->own + pool_self() * v->own, *tile = own + v->src.planes * source_plane(&v->src) * vl;
 	float *flat = tile + v->rows * v->plane * vl;
-	gather_source(j, group, source);
+	const float *source = group_source(j, group, own);
 	for (int64_t i = 0; i < v->G * v->blocks; i++) {
 		int64_t g = i / v->blocks, r0 = g * v->m + i % v->blocks * v->rows, rows = rows_in(v, i % v->blocks), at = 0;
+		if (v->lanes_c && v->keep)
+			tile = j->c + (group * v->result_rows + r0) * v->plane * vl;
 		for (int64_t n = 0; n < parts_of(v); n++) {
 			struct area a = area_of(j, n, &at, g, i % v->blocks, source);
 			if (a.p.th > 0 && a.p.tw > 0)
 				lanes_part(v, &a, rows, tile);
 		}
-		for (int64_t r = 0; r < rows; r++) {
+		if (v->lanes_c && j->done)
+			j->done(j->ctx, group * v->G * v->blocks + i, group, r0, rows, 0, v->plane * vl, tile, v->plane * vl);
+		for (int64_t r = 0; r < rows && !v->lanes_c; r++) {
 			float *out = v->keep ? j->c + (n0 * v->result_rows + r0 + r) * v->plane : flat;
 			int64_t step = v->keep ? v->result_rows * v->plane : v->plane;
 			v->box->turn(v->plane, lanes, tile + r * v->plane * vl, vl, out, step, 1);
@@ -466,11 +510,13 @@ static void dw_groups(void *arg, int task)
 	const struct conv_job *j = arg;
 	const struct conv *v = j->v;
 	int64_t from = groups_of(v) * task / v->tasks, to = groups_of(v) * (task + 1) / v->tasks, vl = v->box->vl;
-	float *source = j->own + pool_self() * v->own, *g = source + v->src.planes * source_plane(&v->src) * vl;
+	float *own = j->own + pool_self() * v->own, *own_g = own + v->src.planes * source_plane(&v->src) * vl;
 	float *out = j->packed + round_up(v->O * v->k, 16) * task;
 	for (int64_t group = from; group < to; group++) {
-		gather_source(j, group, source);
-		gather(v, v->O, v->Ho * v->Wo, j->b, group, g, v->Ho * v->Wo, j->table + term_at(v));
+		const float *source = group_source(j, group, own);
+		const float *g = v->lanes_b ? j->b + group * v->O * v->Ho * v->Wo * vl : own_g;
+		if (!v->lanes_b)
+			gather(v, v->O, v->Ho * v->Wo, j->b, group, own_g, v->Ho * v->Wo, j->table + term_at(v));
 		for (int64_t n = 0; n < v->G * v->blocks; n++) {
 			int64_t block = n % v->blocks, o = v->Og * block / v->blocks, rows = v->Og * (block + 1) / v->blocks - o;
 			const float *x = source + n / v->blocks * v->Cg * source_plane(&v->src) * vl;

@@ -27,12 +27,17 @@ struct box_isa {
 	int md;
 	void (*sums)(int64_t rows, int64_t nd, int64_t ny, int64_t nx, const float *a, int64_t lda, int64_t row_a,
 	             const float *b, const int32_t *off, int64_t row_b, float *c);
-	/* out[place[i] * vl + l] = x[l * ldx + i] for i < n and place[i] >= 0; 0 in lanes from `lanes` on */
+	/* out[place[i] * vl + l] = x[l * ldx + i] for i < n and place[i] >= 0; 0 in lanes from `lanes` on;
+	 * place NULL: i */
 	void (*gather)(int64_t lanes, int64_t n, const float *x, int64_t ldx, float *out, const int32_t *place);
 	/* y[l * ldy + i * step] = t[i * ldt + l] for i < n, l < lanes <= vl; t is readable up to vl rows
 	 * and vl columns */
 	void (*turn)(int64_t n, int64_t lanes, const float *t, int64_t ldt, float *y, int64_t ldy, int64_t step);
+	/* 2 x 2 windows of places, a vector of images each: y (rows x n) of x (2 rows x 2 n), and x's share of y */
+	void (*average2)(int64_t rows, int64_t n, const float *x, float *y);
+	void (*share2)(int64_t rows, int64_t n, const float *y, float *x);
 };
+const struct box_isa *box_isa(int isa); /* conv_box.c */
 extern const struct box_isa box_plain, box_avx2, box_avx512;
 
 #endif

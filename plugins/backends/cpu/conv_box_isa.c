@@ -179,7 +179,8 @@ static void gather(int64_t n_lanes, int64_t n, const float *x, int64_t ldx, floa
 			UNROLL for (int l = 0; l < VL; l++) v[l] = l < n_lanes ? LOADM(x + l * ldx + i, some) : ZERO();
 		}
 		transpose(v);
-		UNROLL for (int l = 0; l < VL; l++) if (l < m && place[i + l] >= 0) STORE(out + place[i + l] * VL, v[l]);
+		UNROLL for (int l = 0; l < VL; l++) if (l < m && (!place || place[i + l] >= 0))
+			STORE(out + (place ? place[i + l] : i + l) * VL, v[l]);
 	}
 }
 
@@ -208,4 +209,30 @@ static void turn(int64_t n, int64_t n_lanes, const float *t, int64_t ldt, float 
 	}
 }
 
-const struct box_isa ISA(box) = { MR, VL, wide, lanes, SR, sums, gather, turn };
+static void average2(int64_t rows, int64_t n, const float *x, float *y)
+{
+	vec quarter = FILL(0.25f);
+	for (int64_t r = 0; r < rows; r++, x += 4 * n * VL, y += n * VL)
+		for (int64_t i = 0; i < n; i++) {
+			const float *a = x + 2 * i * VL, *b = a + 2 * n * VL;
+			vec s = ADD(ADD(ADD(LOAD(a), LOAD(a + VL)), LOAD(b)), LOAD(b + VL));
+			s = MUL(s, quarter);
+			STORE(y + i * VL, s);
+		}
+}
+
+static void share2(int64_t rows, int64_t n, const float *y, float *x)
+{
+	vec quarter = FILL(0.25f);
+	for (int64_t r = 0; r < rows; r++, x += 4 * n * VL, y += n * VL)
+		for (int64_t i = 0; i < n; i++) {
+			float *a = x + 2 * i * VL, *b = a + 2 * n * VL;
+			vec s = MUL(LOAD(y + i * VL), quarter);
+			STORE(a, s);
+			STORE(a + VL, s);
+			STORE(b, s);
+			STORE(b + VL, s);
+		}
+}
+
+const struct box_isa ISA(box) = { MR, VL, wide, lanes, SR, sums, gather, turn, average2, share2 };

@@ -229,7 +229,7 @@ static void share2(int64_t rows, int64_t n, const float *y, float *x, int64_t ld
 static void larger(int64_t n, const float *restrict x, float *restrict y)
 {
 	for (int64_t i = 0; i < n; i++)
-		y[i] = (y[i] == y[i]) & !(x[i] <= y[i]) ? x[i] : y[i];
+		y[i] = ((y[i] == y[i]) & !(x[i] <= y[i])) != 0 ? x[i] : y[i];
 }
 
 static void add(int64_t n, const float *restrict x, float *restrict y)

@@ -106,6 +106,7 @@ struct conv_job {
 /* --- conv_box.c ---------------------------------------------------------------------------------- */
 /* The way that takes the fewest vector products. */
 int box_way(const struct conv *);
+bool box_fits_lanes(const struct conv *);
 int64_t box_plan(struct conv *, int threads); /* CONV_WIDE, CONV_LANES */
 void box_run(const struct conv_job *, struct pool *);
 

@@ -14,6 +14,7 @@
 
 #include "naive.h"
 #include "nhwc.h"
+#include "fuse.h"
 
 #define HUGE_PAGE ((uint64_t)2 << 20)
 
@@ -328,7 +329,8 @@ rein_status exec_create(struct cpu *cpu, const struct rein_program *p, const str
 	e->constant = host->alloc(host, (p->n_value + 1) * sizeof *e->constant);
 	e->mem = host->alloc(host, (p->n_value + 1) * sizeof *e->mem);
 	e->blocks = block_find(host, p);
-	if (!e->blocks || !e->kernel || !e->constant || !e->mem)
+	e->lanes = e->blocks ? lanes_find(cpu, p, e->blocks) : NULL;
+	if (!e->blocks || !e->lanes || !e->kernel || !e->constant || !e->mem)
 		return REIN_ERROR;
 	for (uint32_t k = 0; k < p->n_instr; k++)
 		if (p->instr[k].op == REIN_OP_CONST && plan->home[p->instr[k].out[0]] == REIN_HOME_CONST &&
@@ -354,7 +356,9 @@ void exec_destroy(struct rein_exec *e)
 			e->kernel[k].destroy(&e->kernel[k]);
 	for (uint32_t v = 0; e->constant && v < e->program->n_value; v++)
 		host->free(host, e->constant[v]);
-	void *all[] = { e->kernel, e->constant, e->mem, e->staged, e->staged_at, e->shadow, e->mine, e->blocks, e };
+	void *all[] = {
+		e->kernel, e->constant, e->mem, e->staged, e->staged_at, e->shadow, e->mine, e->blocks, e->lanes, e
+	};
 	for (size_t k = 0; k < sizeof all / sizeof *all; k++)
 		host->free(host, all[k]);
 }

@@ -50,6 +50,7 @@ struct rein_exec {
 	unsigned char *staged;        /* commits whose source another commit overwrites go through here */
 	int64_t *staged_at;           /* per commit: offset in staged, -1: straight */
 	struct blocks *blocks;        /* nhwc.h: what runs with channels last */
+	uint8_t *lanes;               /* fuse.h: what has images side by side */
 	unsigned char *shadow, *mine; /* REIN_GUARD: the arena before a kernel, bytes it may write */
 };
 

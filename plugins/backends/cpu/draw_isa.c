@@ -88,10 +88,10 @@ static void bits(int64_t n, uint32_t first, const uint32_t ctr[3], uint64_t key,
 	}
 }
 
-static void uniform(int64_t n, const uint32_t *restrict words, float *restrict out)
+static void uniform(int64_t n, const uint32_t *restrict w, float *restrict out)
 {
 	for (int64_t i = 0; i < n; i++)
-		out[i] = (float)(int32_t)(words[i] >> 8) * 0x1p-24f;
+		out[i] = (float)(int32_t)(w[i] >> 8) * 0x1p-24f;
 }
 
 const struct draw_isa NAME = { bits, uniform };

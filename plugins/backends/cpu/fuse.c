@@ -32,6 +32,7 @@ struct fuse {
 	const struct rein_program *p;
 	struct rein_plan *plan;
 	struct blocks *blocks;
+	uint8_t *lanes;
 	int32_t n;                             /* instructions */
 	int32_t *group_of, *next, *list;       /* per instruction; group_of -1: runs in no kernel */
 	int32_t *seen, *stack, round, n_stack; /* per group */
@@ -258,7 +259,7 @@ static void make_groups(struct fuse *f)
 			continue;
 		}
 		g->block = leader >= 0;
-		if (g->block || head_of(p, f->blocks, k, &head)) {
+		if (g->block || head_of(p, f->blocks, f->lanes, k, &head)) {
 			g->fast = true;
 			g->head = k;
 			g->weight = g->block || head.alone ? CHAIN_WEIGHT : 0;
@@ -323,7 +324,7 @@ static void add_tails(struct fuse *f)
 			continue;
 		int32_t v = source(f, i->in[0], &plain), g = v < 0 ? -1 : f->group_of[f->p->value[v].instr];
 		if (g < 0 || !plain || f->group[g].head < 0 || f->group[g].reduces || f->group[g].cols ||
-		    !head_of(f->p, f->blocks, f->group[g].head, &head) || head.kind != HEAD_CONV ||
+		    !head_of(f->p, f->blocks, f->lanes, f->group[g].head, &head) || head.kind != HEAD_CONV ||
 		    head.conv.pass != CONV_FORWARD || f->p->value[v].count != f->group[g].count || !head_is_hidden(f, g, k))
 			continue;
 		int64_t count = f->group[k].count;
@@ -511,7 +512,7 @@ static void write_plan(struct fuse *f, const int32_t *number, int32_t n_kernel, 
 			continue;
 		if (f->group[g].fast) {
 			int32_t n = members(f, g, f->list);
-			if (fuse_measure(f->cpu, f->p, plan, f->blocks, n, f->list, &head, &tail, &at, &partial, &bytes))
+			if (fuse_measure(f->cpu, f->p, plan, f->blocks, f->lanes, n, f->list, &head, &tail, &at, &partial, &bytes))
 				plan->workspace[number[g]] = bytes;
 		} else {
 			plan->workspace[number[g]] = old_workspace[plan->kernel[f->group[g].first]];
@@ -552,14 +553,15 @@ rein_status fuse_schedule(struct cpu *cpu, const struct rein_program *p, struct 
 	f.group = host->alloc(host, n * sizeof *f.group);
 	f.edge = host->alloc(host, n * 4 * sizeof *f.edge);
 	f.blocks = block_find(host, p);
+	f.lanes = f.blocks ? lanes_find(cpu, p, f.blocks) : NULL;
 	rein_status s = REIN_ERROR;
-	if (numbers && bytes && old_workspace && f.group && f.edge && f.blocks) {
+	if (numbers && bytes && old_workspace && f.group && f.edge && f.lanes) {
 		f.group_of = numbers, f.next = numbers + n, f.list = numbers + 2 * n;
 		f.seen = numbers + 3 * n, f.stack = numbers + 4 * n;
 		f.kind = bytes, f.hidden = bytes + n, f.kept = bytes + n + values;
 		s = schedule(&f, numbers + 5 * n, old_workspace);
 	}
-	void *all[] = { numbers, bytes, old_workspace, f.group, f.edge, f.blocks };
+	void *all[] = { numbers, bytes, old_workspace, f.group, f.edge, f.blocks, f.lanes };
 	for (size_t k = 0; k < sizeof all / sizeof *all; k++)
 		host->free(host, all[k]);
 	return s;

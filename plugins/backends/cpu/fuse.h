@@ -31,13 +31,18 @@ struct head {
 		struct window window;
 	};
 };
-bool head_of(const struct rein_program *, const struct blocks *, int32_t instr, struct head *);
+/* lanes: of lanes_find() */
+bool head_of(const struct rein_program *, const struct blocks *, const uint8_t *lanes, int32_t instr, struct head *);
 /* Shapes and workspace of a group of n instructions (recorded order); false if it is no fast
  * group. *at: its head's place in the list or -1. tail: a pooling of what the chain makes of a
  * convolution, plane by plane while it is in cache; op 0 if there is none. */
 bool fuse_measure(const struct cpu *, const struct rein_program *, const struct rein_plan *, const struct blocks *,
-                  int32_t n, const int32_t *instr, struct head *, struct window *tail, int32_t *at,
-                  int64_t *partial_bytes, int64_t *workspace);
+                  const uint8_t *lanes, int32_t n, const int32_t *instr, struct head *, struct window *tail,
+                  int32_t *at, int64_t *partial_bytes, int64_t *workspace);
+
+/* lanes.c: per value, how many images lie side by side in memory, or 0 for row-major; NULL if out
+ * of memory. */
+uint8_t *lanes_find(const struct cpu *, const struct rein_program *, const struct blocks *);
 
 /* rows.c: log-softmax and cross-entropy, alone or the two of one tensor. */
 bool rows_op(const struct rein_program *, const struct rein_prog_instr *);

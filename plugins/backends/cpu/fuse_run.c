@@ -50,7 +50,27 @@ static bool may_be_pruned(const struct rein_program *p, int32_t value)
 	return true;
 }
 
-bool head_of(const struct rein_program *p, const struct blocks *blocks, int32_t instr, struct head *h)
+/* Operands or results with images in lanes. */
+static void head_lanes(const struct rein_prog_instr *i, const uint8_t *lanes, struct head *h)
+{
+	int in = lanes[i->in[0]], out = lanes[i->out[0]];
+	if (h->kind == HEAD_CONV) {
+		h->conv.lanes_a = in != 0;
+		h->conv.lanes_b = h->conv.pass == CONV_DW && lanes[i->in[1]];
+		h->conv.lanes_c = out != 0;
+		h->n *= out ? out : 1;
+	} else if (h->kind == HEAD_NORM && in) {
+		h->norm.n /= in;
+		h->norm.inner *= in;
+	} else if (h->kind == HEAD_WINDOW) {
+		h->window.lanes_x = in;
+		h->window.lanes_y = out;
+		h->n *= out ? out : 1;
+	}
+}
+
+bool head_of(const struct rein_program *p, const struct blocks *blocks, const uint8_t *lanes, int32_t instr,
+             struct head *h)
 {
 	const struct rein_prog_instr *i = &p->instr[instr];
 	enum block_part part;
@@ -82,6 +102,7 @@ bool head_of(const struct rein_program *p, const struct blocks *blocks, int32_t 
 	} else {
 		return false;
 	}
+	head_lanes(i, lanes, h);
 	return true;
 }
 
@@ -114,14 +135,15 @@ static int64_t head_plan(struct head *h, const struct cpu *cpu, int keep)
 		return bytes;
 	default:
 		h->window.keep = keep;
-		h->tasks = h->window.planes;
-		return window_plan(&h->window, cpu->isa, threads);
+		bytes = window_plan(&h->window, cpu->isa, threads);
+		h->tasks = h->window.pieces;
+		return bytes;
 	}
 }
 
 bool fuse_measure(const struct cpu *cpu, const struct rein_program *p, const struct rein_plan *plan,
-                  const struct blocks *blocks, int32_t n, const int32_t *instr, struct head *h, struct window *tail,
-                  int32_t *at, int64_t *partial_bytes, int64_t *workspace)
+                  const struct blocks *blocks, const uint8_t *lanes, int32_t n, const int32_t *instr, struct head *h,
+                  struct window *tail, int32_t *at, int64_t *partial_bytes, int64_t *workspace)
 {
 	struct reduce reduce[CHAIN_REDUCE];
 	int n_reduce = 0;
@@ -139,10 +161,11 @@ bool fuse_measure(const struct cpu *cpu, const struct rein_program *p, const str
 	for (int32_t k = 0; k < n; k++) {
 		const struct rein_prog_instr *i = &p->instr[instr[k]];
 		int kind = chain_kind(p, i);
-		if (*at < 0 && head_of(p, blocks, instr[k], h)) {
+		if (*at < 0 && head_of(p, blocks, lanes, instr[k], h)) {
 			*at = k;
 		} else if (*at >= 0 && !tail->op && window_of(p, i, tail)) {
-			continue;
+			tail->lanes_x = lanes[i->in[0]];
+			tail->lanes_y = lanes[i->out[0]];
 		} else if (kind == OP_REDUCE && n_reduce < CHAIN_REDUCE) {
 			int64_t c;
 			reduce[n_reduce].kind = (uint8_t)chain_reduce_kind(p, i, &c);
@@ -314,7 +337,8 @@ int fuse_compile(struct rein_exec *e, int32_t n, const int32_t *instr, struct ke
 		describe(p, n, instr, out->explain, sizeof out->explain);
 		return s < 0 ? s : 1;
 	}
-	if (n < 1 || !fuse_measure(e->cpu, p, e->plan, e->blocks, n, instr, &h, &tail, &head, &partial, &workspace))
+	if (n < 1 ||
+	    !fuse_measure(e->cpu, p, e->plan, e->blocks, e->lanes, n, instr, &h, &tail, &head, &partial, &workspace))
 		return 0;
 	struct fused *f = host->alloc(host, sizeof *f);
 	if (!f)

@@ -7,10 +7,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "conv_box.h"
 #include "conv.h"
 
 #define TASK_PLANES   16384 /* elements */
 #define PARALLEL_WORK 40000
+#define SLICE         4096 /* elements of dx side by side that are finished at a time */
 
 struct job {
 	const struct window *v;
@@ -23,6 +25,7 @@ struct job {
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t round_up(int64_t a, int64_t b) { return div_up(a, b) * b; }
 
 bool window_of(const struct rein_program *p, const struct rein_prog_instr *i, struct window *v)
@@ -48,8 +51,6 @@ bool window_of(const struct rein_program *p, const struct rein_prog_instr *i, st
 	s->H = v->Ho + reach_h / s->sh, s->W = v->Wo + reach_w / s->sw;
 	s->fill = i->op == REIN_OP_MAX_POOL ? -INFINITY : 0;
 	v->size = round_up((v->Ho - 1) * s->W + v->Wo, 16);
-	v->per = TASK_PLANES / (v->H * v->W) < 1 ? 1 : TASK_PLANES / (v->H * v->W);
-	v->tasks = div_up(v->planes, v->per);
 	v->pairs = v->kh == 2 && v->kw == 2 && s->sh == 2 && s->sw == 2 && !s->ph && !s->pw && v->dh == 1 && v->dw == 1;
 	return true;
 }
@@ -57,6 +58,19 @@ bool window_of(const struct rein_program *p, const struct rein_prog_instr *i, st
 int64_t window_plan(struct window *v, int isa, int threads)
 {
 	v->isa = conv_isa(isa);
+	v->box = box_isa(isa);
+	int64_t side = v->lanes_x || v->lanes_y ? v->box->vl : 1;
+	v->runs = v->planes / side;
+	v->per = max(TASK_PLANES / (v->H * v->W * side), 1);
+	v->tasks = div_up(v->runs, v->per);
+	v->slice = v->Ho;
+	v->pieces = v->runs;
+	if (side > 1) { /* a small plane to turn, and a slice of dx */
+		v->slice = min(max(SLICE / (2 * v->W * side), 1), v->Ho);
+		v->pieces = v->runs * div_up(v->Ho, v->slice);
+		v->own = round_up((v->Ho * v->Wo + (v->keep ? 0 : 2 * v->slice * v->W)) * side, 16);
+		return 4 * (v->size + v->own * threads) + 64;
+	}
 	v->own = round_up(source_plane(&v->src) + SOURCE_SLACK + 2 * v->size, 16) + (v->keep ? 0 : v->H * v->W);
 	v->own = round_up(v->own, 16);
 	return 4 * (v->size + v->own * threads) + 64;
@@ -217,9 +231,44 @@ static void avg_pool_dx(const struct job *j, int64_t plane, float *dx, float *so
 		}
 }
 
+/* Planes of vl images, numbered by group and channel: to lanes or to each image's plane. */
+static void lanes_pool(const struct job *j, int64_t plane, const float *x, float *own)
+{
+	const struct window *v = j->v;
+	int64_t n = v->Ho * v->Wo, vl = v->box->vl, image = plane / v->channels * vl * v->channels + plane % v->channels;
+	float *y = v->lanes_y ? (float *)j->y0 + plane * n * vl : own;
+	v->box->average2(v->Ho, v->Wo, x, y);
+	if (!v->lanes_y)
+		v->box->turn(n, vl, y, vl, (float *)j->y0 + image * n, v->channels * n, 1);
+}
+
+static void lanes_dx(const struct job *j, int64_t plane, float *own)
+{
+	const struct window *v = j->v;
+	int64_t n = v->Ho * v->Wo, vl = v->box->vl, image = plane / v->channels * vl * v->channels + plane % v->channels;
+	int64_t row = 2 * v->W * vl, slices = div_up(v->Ho, v->slice);
+	const float *g = (const float *)j->a + plane * n * vl;
+	if (!v->lanes_x) {
+		v->box->gather(vl, n, (const float *)j->a + image * n, v->channels * n, own, NULL);
+		g = own;
+	}
+	for (int64_t s = 0, t = 0; t < v->Ho; s++, t += v->slice) {
+		int64_t rows = min(v->slice, v->Ho - t);
+		float *dx = v->keep ? (float *)j->y0 + plane * v->Ho * row + t * row : own + n * vl;
+		v->box->share2(rows, v->Wo, g + t * v->Wo * vl, dx);
+		if (j->done)
+			j->done(j->ctx, plane * slices + s, plane / v->channels, plane % v->channels, 1, t * row, rows * row, dx,
+			        rows * row);
+	}
+}
+
 static void pool_plane(const struct job *j, int64_t plane, const float *x)
 {
 	float *own = j->own + pool_self() * j->v->own;
+	if (j->v->lanes_x) {
+		lanes_pool(j, plane, x, own);
+		return;
+	}
 	if (j->v->op == REIN_OP_MAX_POOL)
 		max_pool(j, plane, x, own);
 	else
@@ -231,6 +280,10 @@ static void dx_plane(const struct job *j, int64_t plane)
 	const struct window *v = j->v;
 	int64_t size = v->H * v->W;
 	float *own = j->own + pool_self() * v->own, *dx = v->keep ? (float *)j->y0 + plane * size : own + v->own - size;
+	if (v->lanes_y) {
+		lanes_dx(j, plane, own);
+		return;
+	}
 	if (v->op == REIN_OP_MAX_POOL_DX)
 		max_pool_dx(j, plane, dx);
 	else
@@ -243,9 +296,9 @@ static void run_task(void *arg, int task)
 {
 	const struct job *j = arg;
 	const struct window *v = j->v;
-	for (int64_t plane = task * v->per; plane < min((task + 1) * v->per, v->planes); plane++)
+	for (int64_t plane = task * v->per; plane < min((task + 1) * v->per, v->runs); plane++)
 		if (v->op == REIN_OP_MAX_POOL || v->op == REIN_OP_AVG_POOL)
-			pool_plane(j, plane, (const float *)j->a + plane * v->H * v->W);
+			pool_plane(j, plane, (const float *)j->a + plane * v->H * v->W * (v->lanes_x ? v->lanes_x : 1));
 		else
 			dx_plane(j, plane);
 }
