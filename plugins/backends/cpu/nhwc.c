@@ -193,21 +193,19 @@ void nhwc_weights(const struct nhwc *v, struct pool *pool, const float *w, void 
 	pool_run(p.in_c * p.out_c < 4096 ? NULL : pool, (int)(p.out_c / (v->nv * v->isa->vl)), pack_task, &j);
 }
 
-/* --- reading ahead ---------------------------------------------------------------------------------- */
+/* --- ahead ------------------------------------------------------------------------------------------ */
 /* What the next image reads comes into the second cache while this one computes: slice i of n. */
 struct ahead {
 	const float *from;
 	int64_t count; /* floats */
 };
-static void fetch(const struct ahead *a, int64_t i, int64_t n)
-{
-	const float *to = a->from + a->count * (i + 1) / n;
-	for (const float *p = a->from + a->count * i / n; p < to; p += 16)
-		__builtin_prefetch(p, 0, 2);
-}
 static struct ahead ahead_of(const float *images, int64_t n, int64_t of, int64_t size)
 {
 	return (struct ahead){ n + 1 < of ? images + (n + 1) * size : images, n + 1 < of ? size : 0 };
+}
+static void fetch(const struct ahead *a, int64_t i, int64_t n)
+{
+	nhwc_fetch(a->from + a->count * i / n, a->count * (i + 1) / n - a->count * i / n);
 }
 
 /* --- forward and dx ---------------------------------------------------------------------------------- */
@@ -244,12 +242,14 @@ static void wino_image(const struct nhwc *v, const struct pass *p, const float *
 	for (int64_t row = 0; row < v->th; row += v->rows) {
 		int64_t rows = min(v->rows, v->th - row), n = rows * v->tw;
 		float *products = points + POINTS * n * c;
+		struct ahead made = { out + 2 * row * ld, min(2 * rows, p->out_h - 2 * row) * ld };
 		for (int64_t r = 0; r < rows; r++)
 			for (int64_t l = 0; l < c; l += LANES)
 				v->isa->wino_x(v->tw, source + 2 * (row + r) * v->Ws * c + l, v->Ws * c, c, points + r * v->tw * c + l,
 				               n * c);
 		for (int64_t t = 0; t < POINTS; t++) {
 			fetch(next, row / v->rows * POINTS + t, div_up(v->th, v->rows) * POINTS);
+			fetch(&made, t, POINTS);
 			for (int64_t o = 0; o < p->out_c; o += width)
 				tiles(v, n, 1, c, 0, packed + (t * p->out_c + o) * c, points + t * n * c, c, NULL,
 				      products + t * n * p->out_c + o, p->out_c);

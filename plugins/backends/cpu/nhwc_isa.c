@@ -2,8 +2,8 @@
  *
  * nhwc_isa.c: the inner loops over images with channels last, compiled once per instruction set
  * (see meson.build). A vector holds channels of one place; the other operand of a product is one
- * number for the whole vector. Products use vec.h's vectors, everything else GCC's vectors of
- * LANES floats, which the compiler splits where registers are shorter.
+ * number for the whole vector. Products use vec.h's vectors, everything else GCC's vectors of the
+ * same size, with functions for one of them and, below, for LANES channels.
  */
 #include "nhwc.h"
 #include "vec.h"
@@ -11,32 +11,18 @@
 #pragma GCC diagnostic ignored "-Wpsabi" /* vectors are passed between inlined functions only */
 #define UNROLL_ALL _Pragma("GCC unroll 32")
 
-typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4)));
-typedef int32_t ints __attribute__((vector_size(4 * LANES), aligned(4)));
-typedef int8_t bytes __attribute__((vector_size(LANES), aligned(1)));
+/* Read and written in place, at any address: a copy by memcpy would go through halves and the stack. */
+typedef float lanes __attribute__((vector_size(4 * VL), aligned(4), may_alias));
+typedef int32_t ints __attribute__((vector_size(4 * VL), aligned(4), may_alias));
+typedef int8_t bytes __attribute__((vector_size(VL), aligned(1), may_alias));
 
-ALWAYS lanes get(const float *p)
-{
-	lanes v;
-	memcpy(&v, p, sizeof v);
-	return v;
-}
-ALWAYS void put(float *p, lanes v) { memcpy(p, &v, sizeof v); }
-ALWAYS ints get_ints(const int32_t *p)
-{
-	ints v;
-	memcpy(&v, p, sizeof v);
-	return v;
-}
+ALWAYS lanes get(const float *p) { return *(const lanes *)p; }
+ALWAYS void put(float *p, lanes v) { *(lanes *)p = v; }
+ALWAYS ints get_ints(const int32_t *p) { return *(const ints *)p; }
 /* v where m is 0, else 0 */
 ALWAYS lanes drop(lanes v, ints m) { return (lanes)((ints)v & ~m); }
 ALWAYS lanes keep(lanes v, ints m) { return (lanes)((ints)v & m); }
-ALWAYS ints get_mask(const uint8_t *p)
-{
-	bytes b;
-	memcpy(&b, p, sizeof b);
-	return __builtin_convertvector(b, ints) != 0;
-}
+ALWAYS ints get_mask(const uint8_t *p) { return __builtin_convertvector(*(const bytes *)p, ints) != 0; }
 
 /* --- products ----------------------------------------------------------------------------------- */
 /* Bases three places apart: an address is base, base + step or base + 2 step. */
@@ -162,7 +148,7 @@ static void outer(int64_t terms, int64_t nv, int64_t rows, int64_t cols, const f
 
 /* --- Winograd F(2x2, 3x3) ------------------------------------------------------------------------ */
 /* B' d B of 4 x 4 places, B' = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1]; a tile shares two columns with the next */
-static void wino_x(int64_t tiles, const float *x, int64_t ldx, int64_t ld, float *v, int64_t point)
+ALWAYS void wino_x_(int64_t tiles, const float *x, int64_t ldx, int64_t ld, float *v, int64_t point)
 {
 	lanes a[4][4];
 #define COLUMN(j, at)                                                                                 \
@@ -188,7 +174,7 @@ static void wino_x(int64_t tiles, const float *x, int64_t ldx, int64_t ld, float
 }
 
 /* A g A' of 2 x 2 places, A = [1 0; 1 1; 1 -1; 0 -1] */
-static void wino_g(int64_t cols, const float *g0, const float *g1, int64_t ld, float *v, int64_t point)
+ALWAYS void wino_g_(int64_t cols, const float *g0, const float *g1, int64_t ld, float *v, int64_t point)
 {
 	const lanes none = { 0 };
 	for (int64_t x = 0; x < cols; x += 2, v += ld) {
@@ -207,7 +193,7 @@ static void wino_g(int64_t cols, const float *g0, const float *g1, int64_t ld, f
 }
 
 /* A' m A of 4 x 4 points */
-static void wino_y(int64_t cols, const float *m, int64_t point, int64_t ld, const float *start, float *y0, float *y1)
+ALWAYS void wino_y_(int64_t cols, const float *m, int64_t point, int64_t ld, const float *start, float *y0, float *y1)
 {
 	const lanes none = { 0 }, s = start ? get(start) : none;
 	for (int64_t x = 0; x < cols; x += 2, m += ld) {
@@ -233,12 +219,12 @@ static void wino_y(int64_t cols, const float *m, int64_t point, int64_t ld, cons
 /* --- sums ----------------------------------------------------------------------------------------- */
 ALWAYS void add_up(double *sum, lanes v)
 {
-	for (int l = 0; l < LANES; l++)
+	for (int l = 0; l < VL; l++)
 		sum[l] += (double)v[l];
 }
 
 /* Four places in flight. */
-static void total(int64_t n, int64_t ld, const float *x, double *sum)
+ALWAYS void total_(int64_t n, int64_t ld, const float *x, double *sum)
 {
 	lanes s[4] = { { 0 } };
 	int64_t i = 0;
@@ -249,7 +235,7 @@ static void total(int64_t n, int64_t ld, const float *x, double *sum)
 	add_up(sum, (s[0] + s[1]) + (s[2] + s[3]));
 }
 
-static void square(int64_t n, int64_t ld, const float *x, const float *shift, double *sum, double *squares)
+ALWAYS void square_(int64_t n, int64_t ld, const float *x, const float *shift, double *sum, double *squares)
 {
 	lanes s[4] = { { 0 } }, q[4] = { { 0 } }, mean = get(shift);
 	int64_t i = 0;
@@ -269,8 +255,8 @@ static void square(int64_t n, int64_t ld, const float *x, const float *shift, do
 	add_up(squares, (q[0] + q[1]) + (q[2] + q[3]));
 }
 
-static void product(int64_t n, int64_t ld, const float *x, const float *g, const uint8_t *off, const float *shift,
-                    double *sum, double *prod)
+ALWAYS void product_(int64_t n, int64_t ld, const float *x, const float *g, const uint8_t *off, const float *shift,
+                     double *sum, double *prod)
 {
 	lanes s[4] = { { 0 } }, q[4] = { { 0 } }, mean = get(shift);
 	int64_t i = 0;
@@ -290,8 +276,8 @@ static void product(int64_t n, int64_t ld, const float *x, const float *g, const
 	add_up(prod, (q[0] + q[1]) + (q[2] + q[3]));
 }
 
-static void product_pool(int64_t n, int64_t ld, const float *x0, const float *x1, const float *g, const int32_t *index,
-                         const float *shift, double *sum, double *prod)
+ALWAYS void product_pool_(int64_t n, int64_t ld, const float *x0, const float *x1, const float *g, const int32_t *index,
+                          const float *shift, double *sum, double *prod)
 {
 	lanes s = { 0 }, q = { 0 }, mean = get(shift);
 	for (int64_t i = 0; i < n; i++) {
@@ -308,14 +294,14 @@ static void product_pool(int64_t n, int64_t ld, const float *x0, const float *x1
 }
 
 /* --- element by element --------------------------------------------------------------------------- */
-static void affine(int64_t n, int64_t ld, const float *x, const float *par, float *y)
+ALWAYS void affine_(int64_t n, int64_t ld, const float *x, const float *par, float *y)
 {
 	lanes mean = get(par), scale = get(par + LANES), shift = get(par + 2 * LANES);
 	for (int64_t i = 0; i < n; i++)
 		put(y + i * ld, (get(x + i * ld) - mean) * scale + shift);
 }
 
-static void relu(int64_t n, int64_t ld, const float *x, const float *par, float *y, uint8_t *off)
+ALWAYS void relu_(int64_t n, int64_t ld, const float *x, const float *par, float *y, uint8_t *off)
 {
 	lanes mean = get(par), scale = get(par + LANES), shift = get(par + 2 * LANES);
 	for (int64_t i = 0; i < n; i++) {
@@ -323,14 +309,13 @@ static void relu(int64_t n, int64_t ld, const float *x, const float *par, float 
 		ints low = v <= 0;
 		put(y + i * ld, drop(v, low));
 		if (off) {
-			bytes b = __builtin_convertvector(low & 1, bytes);
-			memcpy(off + i * ld, &b, sizeof b);
+			*(bytes *)(off + i * ld) = __builtin_convertvector(low & 1, bytes);
 		}
 	}
 }
 
-static void relu_pool(int64_t n, int64_t ld, const float *x0, const float *x1, const float *par, float *y,
-                      int32_t *index)
+ALWAYS void relu_pool_(int64_t n, int64_t ld, const float *x0, const float *x1, const float *par, float *y,
+                       int32_t *index)
 {
 	lanes mean = get(par), scale = get(par + LANES), shift = get(par + 2 * LANES);
 	for (int64_t i = 0; i < n; i++) {
@@ -349,12 +334,12 @@ static void relu_pool(int64_t n, int64_t ld, const float *x0, const float *x1, c
 		put(y + i * ld, drop(best, low));
 		at |= low;
 		if (index)
-			memcpy(index + i * ld, &at, sizeof at);
+			*(ints *)(index + i * ld) = at;
 	}
 }
 
-static void norm_dx(int64_t n, int64_t ld, const float *x, const float *g, const uint8_t *off, const float *par,
-                    float *y, double *sum)
+ALWAYS void norm_dx_(int64_t n, int64_t ld, const float *x, const float *g, const uint8_t *off, const float *par,
+                     float *y, double *sum)
 {
 	lanes mean = get(par), scale = get(par + LANES), a = get(par + 2 * LANES), b = get(par + 3 * LANES), s = { 0 };
 	const lanes none = { 0 };
@@ -369,8 +354,8 @@ static void norm_dx(int64_t n, int64_t ld, const float *x, const float *g, const
 	add_up(sum, s);
 }
 
-static void norm_dx_pool(int64_t n, int64_t ld, const float *x0, const float *x1, const float *g, const int32_t *index,
-                         const float *par, float *y0, float *y1, double *sum)
+ALWAYS void norm_dx_pool_(int64_t n, int64_t ld, const float *x0, const float *x1, const float *g, const int32_t *index,
+                          const float *par, float *y0, float *y1, double *sum)
 {
 	lanes mean = get(par), scale = get(par + LANES), a = get(par + 2 * LANES), b = get(par + 3 * LANES), s = { 0 };
 	for (int64_t i = 0; i < n; i++) {
@@ -385,6 +370,62 @@ static void norm_dx_pool(int64_t n, int64_t ld, const float *x0, const float *x1
 		}
 	}
 	add_up(sum, s);
+}
+
+/* --- LANES channels by vectors ---------------------------------------------------------------------- */
+#define BY_VECTORS for (int64_t h = 0; h < LANES; h += VL)
+/* What may be missing stays missing. */
+#define AT(p) ((p) ? (p) + h : (p))
+
+static void wino_x(int64_t tiles, const float *x, int64_t ldx, int64_t ld, float *v, int64_t point)
+{
+	BY_VECTORS wino_x_(tiles, x + h, ldx, ld, v + h, point);
+}
+static void wino_g(int64_t cols, const float *g0, const float *g1, int64_t ld, float *v, int64_t point)
+{
+	BY_VECTORS wino_g_(cols, g0 + h, AT(g1), ld, v + h, point);
+}
+static void wino_y(int64_t cols, const float *m, int64_t point, int64_t ld, const float *start, float *y0, float *y1)
+{
+	BY_VECTORS wino_y_(cols, m + h, point, ld, AT(start), y0 + h, AT(y1));
+}
+static void total(int64_t n, int64_t ld, const float *x, double *sum) { BY_VECTORS total_(n, ld, x + h, sum + h); }
+static void square(int64_t n, int64_t ld, const float *x, const float *shift, double *sum, double *squares)
+{
+	BY_VECTORS square_(n, ld, x + h, shift + h, sum + h, squares + h);
+}
+static void product(int64_t n, int64_t ld, const float *x, const float *g, const uint8_t *off, const float *shift,
+                    double *sum, double *prod)
+{
+	BY_VECTORS product_(n, ld, x + h, AT(g), AT(off), shift + h, sum + h, prod + h);
+}
+static void product_pool(int64_t n, int64_t ld, const float *x0, const float *x1, const float *g, const int32_t *index,
+                         const float *shift, double *sum, double *prod)
+{
+	BY_VECTORS product_pool_(n, ld, x0 + h, x1 + h, AT(g), AT(index), shift + h, sum + h, prod + h);
+}
+static void affine(int64_t n, int64_t ld, const float *x, const float *par, float *y)
+{
+	BY_VECTORS affine_(n, ld, x + h, par + h, y + h);
+}
+static void relu(int64_t n, int64_t ld, const float *x, const float *par, float *y, uint8_t *off)
+{
+	BY_VECTORS relu_(n, ld, x + h, par + h, y + h, AT(off));
+}
+static void relu_pool(int64_t n, int64_t ld, const float *x0, const float *x1, const float *par, float *y,
+                      int32_t *index)
+{
+	BY_VECTORS relu_pool_(n, ld, x0 + h, x1 + h, par + h, y + h, AT(index));
+}
+static void norm_dx(int64_t n, int64_t ld, const float *x, const float *g, const uint8_t *off, const float *par,
+                    float *y, double *sum)
+{
+	BY_VECTORS norm_dx_(n, ld, x + h, AT(g), AT(off), par + h, y + h, sum + h);
+}
+static void norm_dx_pool(int64_t n, int64_t ld, const float *x0, const float *x1, const float *g, const int32_t *index,
+                         const float *par, float *y0, float *y1, double *sum)
+{
+	BY_VECTORS norm_dx_pool_(n, ld, x0 + h, x1 + h, AT(g), AT(index), par + h, y0 + h, AT(y1), sum + h);
 }
 
 const struct nhwc_isa ISA(nhwc) = {
