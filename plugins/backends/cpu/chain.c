@@ -16,6 +16,7 @@
 #define strip_avx512 strip_plain
 #endif
 
+#define FETCH_COUNT   65536  /* elements of a tensor that left the second cache since it was used */
 #define PARALLEL_WORK 100000 /* elements times steps; below, threads cost more than they give */
 
 const struct strip_isa *strip_isa(int isa)
@@ -286,6 +287,20 @@ void chain_begin(struct chain *c, const struct rein_exec *e)
 	for (int k = 0; k < c->n_sure; k++)
 		if (!*c->slot[c->sure[k]].base)
 			c->variant = 0;
+}
+
+void chain_fetch(const struct chain *c, int64_t e0, int64_t n)
+{
+	if (c->count < FETCH_COUNT)
+		return;
+	for (int k = 0; k < c->n_moving; k++) {
+		const struct slot *s = &c->slot[c->moving[k]];
+		bool again = s->kind != SLOT_MEM;
+		for (int j = 0; j < k; j++)
+			again |= c->slot[c->moving[j]].base == s->base;
+		for (int64_t at = e0 * s->size; at < (e0 + n) * s->size && !again; at += 64)
+			__builtin_prefetch(s->base + at, 0, 3);
+	}
 }
 
 void chain_task_begin(struct chain_task *t, const struct chain *c, void *partial, int64_t task)

@@ -204,8 +204,11 @@ static void finish_piece(void *ctx, int64_t piece, int64_t batch, int64_t r0, in
 	if (f->has_chain && (rows == 1 || (cols == h->n && ld == cols)))
 		chain_task_range(&t, at, rows * cols, block);
 	else
-		for (int64_t i = 0; f->has_chain && i < rows; i++)
+		for (int64_t i = 0; f->has_chain && i < rows; i++) {
+			if (i + 1 < rows) /* rows lie too far apart for the processor to foresee the next one */
+				chain_fetch(&f->chain, at + (i + 1) * h->n, cols);
 			chain_task_range(&t, at + i * h->n, cols, block + i * ld);
+		}
 	for (int64_t i = 0; f->tail.op && i < rows; i++)
 		window_plane(&f->tail, f->mem, f->tail_at, batch * h->m + r0 + i, block + i * ld);
 }

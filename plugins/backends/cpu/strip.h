@@ -142,6 +142,8 @@ struct chain_task {
 	void *ptr[CHAIN_SLOTS];
 };
 void chain_begin(struct chain *, const struct rein_exec *);
+/* Between begin and end: fetches what elements e0..e0+n will read and write, if that is much. */
+void chain_fetch(const struct chain *, int64_t e0, int64_t n);
 void chain_task_begin(struct chain_task *, const struct chain *, void *partial, int64_t task);
 /* block: element e0 of the matrix product, or NULL */
 void chain_task_range(struct chain_task *, int64_t e0, int64_t n, const float *block);
