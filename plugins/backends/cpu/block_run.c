@@ -43,7 +43,7 @@ static int64_t plan(struct block *b, const struct cpu *cpu, bool backward, struc
 	struct nhwc *v = &b->conv[NHWC_FORWARD];
 	l->conv = nhwc_plan(v, cpu->isa, threads);
 	l->conv = backward ? 0 : (l->conv + 63) / 64 * 16;
-	l->partial = v->N * 2 * v->O * 2;
+	l->partial = (v->N + 1) * 2 * v->O * 2;
 	l->par = 4 * v->O;
 	l->start = v->O;
 	l->own = (backward ? b->g_last : b->y_last) ? 0 : (v->O * result_places(b) + 15) / 16 * 16;
@@ -62,7 +62,7 @@ struct run {
 	const struct nhwc *v;
 	const struct nhwc_isa *isa;
 	void *conv;
-	double *partial;          /* image, 2, channel */
+	double *partial, *total;  /* image, 2, channel; 2, channel */
 	float *par, *start, *own; /* par: LANES channels, 4, LANES */
 	int64_t each;             /* floats of own per thread */
 	const float *x, *g;
@@ -94,6 +94,7 @@ static void begin(struct run *r, struct rein_exec *e, struct block_kernel *k, bo
 	*r = (struct run){ .k = k, .v = &k->b.conv[NHWC_FORWARD], .conv = work, .each = l.own };
 	r->isa = r->v->isa;
 	r->partial = (double *)(void *)(work + l.conv);
+	r->total = r->partial + r->v->N * 2 * r->v->O;
 	r->par = work + l.conv + l.partial;
 	r->start = r->par + l.par;
 	r->own = r->start + l.start;
@@ -153,6 +154,23 @@ static void measure(const struct run *r, const float *a, double *out)
 	}
 }
 
+/* Images are of one size: after n of them the next has the weight 1 / (n + 1). */
+static void join_images(const struct run *r)
+{
+	int64_t O = r->v->O;
+	double *mean = r->total, *squares = r->total + O;
+	memset(r->total, 0, (size_t)(2 * O) * sizeof *r->total);
+	for (int64_t n = 0; n < r->v->N; n++) {
+		const double *of = r->partial + n * 2 * O;
+		double share = 1 / (double)(n + 1), weight = (double)(r->v->Ho * r->v->Wo) * (double)n * share;
+		for (int64_t c = 0; c < O; c++) {
+			double away = of[c] - mean[c];
+			mean[c] += away * share;
+			squares[c] += of[O + c] + away * away * weight;
+		}
+	}
+}
+
 static void forward_first(void *arg, int n)
 {
 	const struct run *r = arg;
@@ -199,6 +217,7 @@ static rein_status run_forward(struct rein_exec *e, struct kernel *kernel)
 	begin(&r, e, k, false);
 	const struct nhwc *v = r.v;
 	float *mean = at(e, b, BLOCK_BN, 1), *var = at(e, b, BLOCK_BN, 2);
+	double count = (double)v->N * (double)(v->Ho * v->Wo);
 	const struct rein_prog_instr *add = b->at[BLOCK_ADD] < 0 ? NULL : &e->program->instr[b->at[BLOCK_ADD]];
 	uint32_t bias = add && add->in[0] == e->program->instr[b->at[BLOCK_CONV]].out[0];
 	r.x = operand(e, b, BLOCK_CONV, 0);
@@ -210,21 +229,20 @@ static rein_status run_forward(struct rein_exec *e, struct kernel *kernel)
 		r.start[c] = add ? of_channel(e, b, BLOCK_ADD, bias, c) : 0;
 	nhwc_weights(v, pool_for(e, v), operand(e, b, BLOCK_CONV, 1), r.conv);
 	pool_run(pool_for(e, v), (int)v->N, forward_first, &r);
+	join_images(&r);
 	for (int64_t c = 0; c < v->O; c++) {
-		struct moments m = { 0 };
-		for (int64_t n = 0; n < v->N; n++)
-			join(&m, (double)(v->Ho * v->Wo), r.partial[n * 2 * v->O + c], r.partial[(n * 2 + 1) * v->O + c]);
-		double about = m.squares > 0 || m.squares != m.squares ? m.squares / m.n : 0;
-		double scale = (double)of_channel(e, b, BLOCK_BN, 1, c) / sqrt(about + k->eps);
+		double about = r.total[c], squares = r.total[v->O + c];
+		double spread = squares > 0 || squares != squares ? squares / count : 0;
+		double scale = (double)of_channel(e, b, BLOCK_BN, 1, c) / sqrt(spread + k->eps);
 		float *par = r.par + c / LANES * LANES * 4 + c % LANES;
-		par[0] = (float)m.mean;
+		par[0] = (float)about;
 		par[LANES] = (float)scale;
 		/* the mean rounded once in a - mean is made good in the shift */
-		par[2 * LANES] = (float)((double)of_channel(e, b, BLOCK_BN, 2, c) + ((double)(float)m.mean - m.mean) * scale);
+		par[2 * LANES] = (float)((double)of_channel(e, b, BLOCK_BN, 2, c) + ((double)(float)about - about) * scale);
 		if (mean)
-			mean[c] = (float)m.mean;
+			mean[c] = (float)about;
 		if (var)
-			var[c] = (float)about;
+			var[c] = (float)spread;
 	}
 	if (r.y)
 		pool_run(pool_for(e, v), (int)v->N, forward_second, &r);
@@ -306,12 +324,16 @@ static void backward_second(void *arg, int n)
 	}
 }
 
-static double over_images(const struct run *r, int64_t which, int64_t c)
+/* The first n sums of all images. */
+static void add_images(const struct run *r, int64_t n)
 {
-	double sum = 0;
-	for (int64_t n = 0; n < r->v->N; n++)
-		sum += r->partial[(n * 2 + which) * r->v->O + c];
-	return sum;
+	double *restrict total = r->total;
+	const double *restrict partial = r->partial;
+	int64_t images = r->v->N, step = 2 * r->v->O;
+	memset(total, 0, (size_t)n * sizeof *total);
+	for (int64_t i = 0; i < images; i++, partial += step)
+		for (int64_t k = 0; k < n; k++)
+			total[k] += partial[k];
 }
 
 static rein_status run_backward(struct rein_exec *e, struct kernel *kernel)
@@ -331,9 +353,10 @@ static rein_status run_backward(struct rein_exec *e, struct kernel *kernel)
 	for (int64_t c = 0; c < v->O; c++)
 		r.par[c / LANES * LANES * 4 + c % LANES] = of_channel(e, b, BLOCK_BN_DX, 2, c);
 	pool_run(pool_for(e, v), (int)v->N, backward_first, &r);
+	add_images(&r, 2 * v->O);
 	for (int64_t c = 0; c < v->O; c++) {
 		float *par = r.par + c / LANES * LANES * 4 + c % LANES, over = of_channel(e, b, BLOCK_BN_DX, 3, c);
-		double sum = over_images(&r, 0, c), product = over_images(&r, 1, c);
+		double sum = r.total[c], product = r.total[v->O + c];
 		par[LANES] = of_channel(e, b, BLOCK_BN_DX, 1, c) * over;
 		par[2 * LANES] = (float)(sum / count);
 		par[3 * LANES] = (float)((double)over * (double)over * product / count);
@@ -345,8 +368,9 @@ static rein_status run_backward(struct rein_exec *e, struct kernel *kernel)
 	if (!r.dx)
 		return REIN_OK;
 	pool_run(pool_for(e, v), (int)v->N, backward_second, &r);
+	add_images(&r, v->O);
 	for (int64_t c = 0; c < v->O && bias; c++)
-		bias[c] = (float)over_images(&r, 0, c);
+		bias[c] = (float)r.total[c];
 	return REIN_OK;
 }
 
