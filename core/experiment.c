@@ -334,6 +334,8 @@ static void check_variant(struct experiment *e, struct variant *v)
 	v->backend = share_backend(e, v);
 	struct trainer *t = v->backend ? experiment_trainer(e, v, v->settings->seed[0], v != e->variant) : NULL;
 	make_own(e, v, t);
+	if (t)
+		reports_check(v, t, d);
 	if (t && !diag_errors(d)) {
 		struct run *more = tool_alloc((size_t)(e->n_run + v->settings->n_seed) * sizeof *more);
 		if (e->n_run)

@@ -119,5 +119,7 @@ extern volatile int stop_requested;
 /* compare.c, reports.c: tables over runs that are RUN_DONE or RUN_EARLIER */
 void compare_record(const struct experiment *, struct tables *);
 bool reports_record(struct experiment *, struct tables *); /* false after errors in the session */
+/* Reports that classify: the data has classes, and the split they name is there. */
+void reports_check(const struct variant *, struct trainer *, struct diag *);
 
 #endif

@@ -154,6 +154,52 @@ static struct rein_report_run report_run(const struct run *r)
 		                             .param_rule = (const char *const *)r->param_rule };
 }
 
+/* --- before anything runs ---------------------------------------------------------------- */
+/* A report's key `split` names an entry of [data] of which there will be predictions. */
+static void check_split(const struct instance *in, const struct rein_key *key, const struct data *data, struct diag *d)
+{
+	const char *value = *(const char *const *)(const void *)((const char *)in->self + key->offset);
+	const char **known = tool_alloc(((size_t)data->n + 1) * sizeof *known), *near;
+	const struct place *at = &in->spec->at;
+	bool found = false;
+	char all[256];
+	int n = 0;
+
+	for (int i = 0; i < data->n; i++)
+		if (data->n == 1 || strcmp(data->split[i]->name, "train"))
+			known[n++] = data->split[i]->name;
+	for (int i = 0; i < n; i++)
+		found = found || !strcmp(known[i], value);
+	for (int i = 0; i < in->spec->n_arg; i++)
+		if (!strcmp(in->spec->arg[i].key, key->key))
+			at = &in->spec->arg[i].value_at;
+	near = diag_nearest(value, known);
+	diag_list(all, sizeof all, known);
+	if (!found)
+		diag_error(d, at, "[reports] %s: split=%s is not classified%s%s%s there are: %s", in->spec->name, value,
+		           near ? "; did you mean '" : ";", near ? near : "", near ? "'?" : "", all);
+	free(known);
+}
+
+void reports_check(const struct variant *v, struct trainer *t, struct diag *d)
+{
+	const struct data *data = trainer_data(t);
+
+	for (int i = 0; i < v->n_own; i++) {
+		const struct instance *in = v->own[i];
+		if (in->component->c.kind != REIN_REPORT || !(in->component->vt.report.flags & REIN_WANTS_PREDICTIONS))
+			continue;
+		if (data->split[0]->info.target != REIN_TARGET_CLASS) {
+			diag_error(d, &in->spec->at, "[reports] %s: report '%s' is about classes, and the data has none",
+			           in->spec->name, in->component->c.name);
+			continue;
+		}
+		for (int k = 0; k < in->component->n_key; k++)
+			if (in->component->key[k].type == REIN_KEY_STRING && !strcmp(in->component->key[k].key, "split"))
+				check_split(in, &in->component->key[k], data, d);
+	}
+}
+
 bool reports_record(struct experiment *e, struct tables *t)
 {
 	struct view v = { .e = e };

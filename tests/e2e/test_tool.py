@@ -708,6 +708,47 @@ spread = distribution threshold=0.2 parameter=fc1.weight
     rein("run", path, "reports.spread.parameter=fc9.weight", "run.out=other", cwd=tmp, code=1)
 
 
+def test_reports_on_epochs_and_classes(tmp):
+    """Rows of the epochs report are those of metrics.jsonl; the classification's accuracy is the run's."""
+    text = read(SMALL).decode().split("[variant")[0] + """
+[reports]
+log = epochs metrics=val.accuracy,gradient_norm.*.weight sum=train.loss
+classes = classification digits=4
+taken = confusion
+"""
+    path = write(tmp, "x.ini", text)
+    rein("run", path, "run.seed=1", "run.epochs=3", "run.batch=50", cwd=tmp)
+    tables = {t["source"]: t for t in json.loads(read(tmp, "runs/x/tables.json"))}
+    rows = [json.loads(line) for line in read(tmp, "runs/x/main/metrics.jsonl").splitlines()]
+    log = tables["log"]
+    assert log["columns"] == ["epoch", "sum of train.loss", "val.accuracy", "gradient_norm.fc1.weight",
+                              "gradient_norm.out.weight"], log["columns"]
+    assert [r[0] for r in log["rows"]] == ["train 1", "train 2", "train 3", "evaluate"]
+    for row, told in zip(log["rows"], rows):
+        want = [4 * told["train.loss"] if "train.loss" in told else None] + [told.get(c) for c in log["columns"][2:]]
+        for mine, other in zip(row[1:], want, strict=True):  # tables have 15 digits
+            assert mine == other or abs(mine - other) < 1e-14 * abs(other), (row, told)
+    accuracy, = [r for r in tables["classes"]["rows"] if r[0] == "accuracy"]
+    assert accuracy[3:] == [rows[-1]["val.accuracy"], 100], accuracy
+    for spec, said in (("classification split=vall", "split=vall is not classified; did you mean 'val'? there are: val"),
+                       ("confusion split=train", "split=train is not classified; there are: val")):
+        out = rein("validate", path, "reports.classes=" + spec, cwd=tmp, code=2)[1]
+        assert said in out, out
+    linear = write(tmp, "linear.ini", text.split("[data]")[0] + """
+[data]
+train = linear_system samples=10
+[network]
+out = linear units=1
+[loss]
+mse = mse
+[optimizer]
+sgd = sgd lr=0.05
+[reports]
+classes = classification
+""")
+    assert "report 'classification' is about classes, and the data has none" in rein("validate", linear, cwd=tmp, code=2)[1]
+
+
 # --- what a terminal shows -----------------------------------------------------------------
 
 
