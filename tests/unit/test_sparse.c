@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Products with weights that are nearly all zero, on every instruction set this machine has, held
+ * Products and convolutions with weights that are nearly all zero, on every instruction set this machine has, held
  * to sums in double: at the edges of blocks, with rows that are empty or full, with and without
  * memory for the result; the same bits for any number of threads; and not at all where too many
  * are not zero.
@@ -45,6 +45,18 @@ static void note(void *ctx, int64_t piece, int64_t batch, int64_t r0, int64_t ro
 	for (int64_t i = 0; i < rows; i++)
 		for (int64_t j = 0; j < cols; j++)
 			s->c[(r0 + i) * s->n + c0 + j] += block[i * ld + j];
+}
+
+/* Matrix `batch` is an image of so many channels; n: places of a plane. */
+static int64_t channels;
+static void note_plane(void *ctx, int64_t piece, int64_t batch, int64_t r0, int64_t rows, int64_t c0, int64_t cols,
+                       float *block, int64_t ld)
+{
+	struct seen *s = ctx;
+	cr_assert(piece >= 0 && ld >= cols);
+	for (int64_t i = 0; i < rows; i++)
+		for (int64_t j = 0; j < cols; j++)
+			s->c[(batch * channels + r0 + i) * s->n + c0 + j] += block[i * ld + j];
 }
 
 static bool run(struct gemm g, int isa, int threads, const float *a, const float *b, float *c)
@@ -121,4 +133,155 @@ Test(sparse, what_is_not_sparse_is_left_alone)
 	free(b);
 	free(c);
 	free(rows);
+}
+
+/* --- convolutions ------------------------------------------------------------------------------ */
+static const struct conv images[] = {
+	{ .N = 3,
+	  .C = 5,
+	  .H = 9,
+	  .W = 13,
+	  .O = 11,
+	  .kh = 3,
+	  .kw = 3,
+	  .G = 1,
+	  .sh = 1,
+	  .sw = 1,
+	  .ph = 1,
+	  .pw = 1,
+	  .dh = 1,
+	  .dw = 1 },
+	{ .N = 2,
+	  .C = 16,
+	  .H = 28,
+	  .W = 28,
+	  .O = 16,
+	  .kh = 5,
+	  .kw = 5,
+	  .G = 1,
+	  .sh = 1,
+	  .sw = 1,
+	  .ph = 2,
+	  .pw = 2,
+	  .dh = 1,
+	  .dw = 1 },
+	{ .N = 2,
+	  .C = 16,
+	  .H = 12,
+	  .W = 7,
+	  .O = 12,
+	  .kh = 3,
+	  .kw = 2,
+	  .G = 4,
+	  .sh = 2,
+	  .sw = 1,
+	  .ph = 1,
+	  .pw = 0,
+	  .dh = 1,
+	  .dw = 2 },
+	{ .N = 4,
+	  .C = 32,
+	  .H = 6,
+	  .W = 6,
+	  .O = 8,
+	  .kh = 1,
+	  .kw = 1,
+	  .G = 1,
+	  .sh = 2,
+	  .sw = 3,
+	  .ph = 0,
+	  .pw = 0,
+	  .dh = 1,
+	  .dw = 1 },
+	{ .N = 1,
+	  .C = 12,
+	  .H = 17,
+	  .W = 15,
+	  .O = 12,
+	  .kh = 3,
+	  .kw = 3,
+	  .G = 3,
+	  .sh = 1,
+	  .sw = 1,
+	  .ph = 4,
+	  .pw = 3,
+	  .dh = 3,
+	  .dw = 2 },
+};
+
+static int64_t places(int64_t in, int64_t k, int64_t s, int64_t p, int64_t d)
+{
+	return (in + 2 * p - d * (k - 1) - 1) / s + 1;
+}
+
+static double convolved(const struct conv *v, const float *x, const float *w, int64_t i, double *size)
+{
+	int64_t n = i / (v->O * v->Ho * v->Wo), o = i / (v->Ho * v->Wo) % v->O, y = i / v->Wo % v->Ho, z = i % v->Wo;
+	double sum = 0;
+	for (int64_t c = 0; c < v->Cg; c++)
+		for (int64_t a = 0; a < v->kh; a++)
+			for (int64_t b = 0; b < v->kw; b++) {
+				int64_t r = y * v->sh - v->ph + a * v->dh, q = z * v->sw - v->pw + b * v->dw;
+				if (r < 0 || r >= v->H || q < 0 || q >= v->W)
+					continue;
+				double p = (double)x[((n * v->C + o / v->Og * v->Cg + c) * v->H + r) * v->W + q] *
+				           (double)w[((o * v->Cg + c) * v->kh + a) * v->kw + b];
+				sum += p;
+				*size += fabs(p);
+			}
+	return sum;
+}
+
+static bool convolve(const struct conv *v, int isa, int threads, const float *x, const float *w, float *y)
+{
+	struct pool *pool = pool_create(threads);
+	int64_t bytes = sparse_conv_plan(v, isa, threads), count = v->N * v->O * v->Ho * v->Wo;
+	cr_assert(bytes > 0);
+	char *work = malloc((size_t)bytes + 64);
+	memset(work + bytes, 0x5a, 64);
+	struct seen s = { y, v->Ho * v->Wo, 0 };
+	channels = v->O;
+	memset(y, v->keep ? 0xff : 0, (size_t)count * sizeof *y);
+	bool done = sparse_conv_run(v, isa, pool, x, w, y, work, v->keep ? NULL : note_plane, &s);
+	for (int i = 0; i < 64; i++)
+		cr_assert_eq(work[bytes + i], 0x5a, "the workspace is longer than planned");
+	free(work);
+	pool_destroy(pool);
+	return done;
+}
+
+static void check_images(size_t which, int isa)
+{
+	struct conv v = images[which];
+	v.Cg = v.C / v.G, v.Og = v.O / v.G, v.keep = 1;
+	v.Ho = places(v.H, v.kh, v.sh, v.ph, v.dh), v.Wo = places(v.W, v.kw, v.sw, v.pw, v.dw);
+	v.result_rows = v.O, v.result_cols = v.Ho * v.Wo;
+	int64_t count = v.N * v.O * v.Ho * v.Wo, n_x = v.N * v.C * v.H * v.W;
+	float *x = malloc((size_t)n_x * sizeof *x), *w = weights(v.O, v.Cg * v.kh * v.kw, 120, false);
+	float *y = malloc((size_t)count * sizeof *y), *other = malloc((size_t)count * sizeof *y);
+	for (int64_t i = 0; i < n_x; i++)
+		x[i] = (float)rand() / (float)RAND_MAX - 0.5f;
+	cr_assert(convolve(&v, isa, 1, x, w, y), "images %zu were not taken", which);
+	for (int64_t i = 0; i < count; i++) {
+		double size = 0, sum = convolved(&v, x, w, i, &size);
+		cr_assert(fabs(sum - (double)y[i]) <= 1e-6 * size, "images %zu, %s: element %lld is %g, not %g", which,
+		          isa_name(isa), (long long)i, (double)y[i], sum);
+	}
+	v.keep = 0;
+	for (int threads = 1; threads < 4; threads++) {
+		cr_assert(convolve(&v, isa, threads, x, w, other));
+		cr_assert(!memcmp(y, other, (size_t)count * sizeof *y), "images %zu, %s: other bits on %d threads", which,
+		          isa_name(isa), threads);
+	}
+	free(x);
+	free(w);
+	free(y);
+	free(other);
+}
+
+Test(sparse, convolutions_equal_sums_in_double)
+{
+	for (int isa = ISA_PLAIN; isa <= isa_best(); isa++)
+		for (size_t i = 0; i < sizeof images / sizeof *images; i++)
+			check_images(i, isa);
 }

@@ -91,6 +91,7 @@ bool head_of(const struct rein_program *p, const struct blocks *blocks, const ui
 	} else if (conv_of(p, i, &h->conv)) {
 		h->kind = HEAD_CONV;
 		h->m = h->conv.result_rows, h->n = h->conv.result_cols;
+		h->sparse = may_be_pruned(p, i->in[1]);
 	} else if (norm_of(p, i, &h->norm)) {
 		h->kind = HEAD_NORM;
 		h->alone = h->norm.gather || i->op == REIN_OP_SUM;
@@ -110,20 +111,22 @@ bool head_of(const struct rein_program *p, const struct blocks *blocks, const ui
 static int64_t head_plan(struct head *h, const struct cpu *cpu, int keep)
 {
 	int threads = cpu->threads < 1 ? 1 : cpu->threads;
-	int64_t bytes;
+	int64_t bytes, other;
 	switch (h->kind) {
 	case HEAD_GEMM:
 		h->gemm.keep = keep;
 		bytes = gemm_plan(&h->gemm, cpu->isa, threads);
 		h->tasks = h->gemm.batch * h->gemm.row_pieces * h->gemm.col_pieces;
-		int64_t other = h->sparse ? sparse_plan(&h->gemm, threads) : 0;
+		other = h->sparse ? sparse_plan(&h->gemm, threads) : 0;
 		h->sparse = other > 0;
 		return other > bytes ? other : bytes;
 	case HEAD_CONV:
 		h->conv.keep = keep;
 		bytes = conv_plan(&h->conv, cpu->isa, threads);
 		h->tasks = h->conv.pieces;
-		return bytes;
+		other = h->sparse ? sparse_conv_plan(&h->conv, cpu->isa, threads) : 0;
+		h->sparse = other > 0;
+		return other > bytes ? other : bytes;
 	case HEAD_NORM:
 		h->norm.keep = keep;
 		h->tasks = h->norm.n * h->norm.channels;
@@ -222,7 +225,10 @@ static void run_head(struct fused *f, struct rein_exec *e, void *work, gemm_done
 		if (!h->sparse || !sparse_run(&h->gemm, e->cpu->isa, e->cpu->pool, a, b, e->mem[f->c], work, done, f))
 			gemm_run(&h->gemm, e->cpu->pool, a, b, h->gemm.keep ? e->mem[f->c] : NULL, work, done, f);
 		break;
-	case HEAD_CONV: conv_run(&h->conv, e->cpu->pool, a, b, h->conv.keep ? e->mem[f->c] : NULL, work, done, f); break;
+	case HEAD_CONV:
+		if (!h->sparse || !sparse_conv_run(&h->conv, e->cpu->isa, e->cpu->pool, a, b, e->mem[f->c], work, done, f))
+			conv_run(&h->conv, e->cpu->pool, a, b, h->conv.keep ? e->mem[f->c] : NULL, work, done, f);
+		break;
 	case HEAD_NORM: norm_run(&h->norm, e->cpu->pool, e->mem, work, done, f); break;
 	case HEAD_NHWC: nhwc_run(&h->nhwc, e->cpu->pool, a, b, h->nhwc.keep ? e->mem[f->c] : NULL, work, done, f); break;
 	default: window_run(&h->window, e->cpu->pool, e->mem, work, done, f); break;

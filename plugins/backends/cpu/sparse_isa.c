@@ -3,7 +3,8 @@
  * sparse_isa.c: the inner loop of sparse products, compiled once per instruction set (see
  * meson.build). Two vectors of rows of A lie side by side, so an entry of B costs two products
  * of whole vectors and no gathers. Entries of a row of B are added in two chains, every other
- * one, which hides the latency of a product; their order depends on B alone.
+ * one, which hides the latency of a product; their order depends on B alone. Of convolutions up to
+ * eight vectors of a plane are summed at once, entry by entry in order.
  */
 #include "sparse.h"
 #include "vec.h"
@@ -51,4 +52,27 @@ static void product(int64_t rows, int64_t n, const int32_t *begin, const int32_t
 	}
 }
 
-const struct sparse_isa ISA(sparse) = { product };
+ALWAYS void run_of(int nv, int64_t n, const int32_t *off, const float *value, const float *base, float *out)
+{
+	vec sum[8];
+	UNROLL for (int i = 0; i < 8; i++) sum[i] = ZERO();
+	for (int64_t e = 0; e < n; e++) {
+		const float *x = base + off[e];
+		vec v = FILL(value[e]);
+		UNROLL for (int i = 0; i < 8; i++) if (i < nv) sum[i] = FMA(v, LOAD(x + i * VL), sum[i]);
+	}
+	UNROLL for (int i = 0; i < 8; i++) if (i < nv) STORE(out + i * VL, sum[i]);
+}
+
+static void runs(int64_t n, const int32_t *off, const float *value, const float *base, int64_t places, float *out)
+{
+	int64_t q = 0;
+	for (; q + 7 * VL < places; q += 8 * VL)
+		run_of(8, n, off, value, base + q, out + q);
+	for (; q + 3 * VL < places; q += 4 * VL)
+		run_of(4, n, off, value, base + q, out + q);
+	for (; q < places; q += VL)
+		run_of(1, n, off, value, base + q, out + q);
+}
+
+const struct sparse_isa ISA(sparse) = { product, runs };
