@@ -26,8 +26,9 @@ struct stack {
 	int64_t n, c, h, w;
 	int layers;
 	struct layer layer[LAYERS];
-	bool grad_x;           /* the input's gradient is wanted too */
-	int see;               /* 1: the first convolution's result is read by others as well; 2: a sum of the mask */
+	bool grad_x; /* the input's gradient is wanted too */
+	int see;     /* 1: the first convolution's result is read by others as well; 2: where its relu is 0; 3: its block's
+	          * result is added to the last one's */
 	int forward, backward; /* kernels of whole blocks; backward only those with relu or bias can be told */
 };
 /* clang-format off */
@@ -46,6 +47,7 @@ static const struct stack stacks[] = {
 	{ "gradient of an odd input", 3, 3, 8, 8, 2, { { 16, 3, 3, 1, 1, 1, 1, 1 }, { 32, 3, 3, 1, 1, 1, 1, 0 } }, true, 0, 1, 1 },
 	{ "other channels", 3, 3, 8, 10, 2, { { 20, 3, 3, 1, 1, 1, 1, 1 }, { 32, 3, 3, 1, 1, 1, 1, 0 } }, false, 0, 0, 0 },
 	{ "seen between", 3, 1, 10, 8, 2, { { 16, 3, 3, 1, 1, 1, 1, 1 }, { 16, 3, 3, 1, 1, 1, 1, 0 } }, false, 1, 1, 1 },
+	{ "residual", 3, 16, 9, 8, 2, { { 32, 3, 3, 1, 1, 1, 1, 1 }, { 32, 3, 3, 1, 1, 1, 0, 0 } }, true, 3, 2, 2 },
 	{ "the mask is seen", 3, 1, 10, 8, 2, { { 16, 3, 3, 1, 1, 1, 1, 0 }, { 16, 3, 3, 1, 1, 1, 1, 0 } }, false, 2, 1, 1 },
 };
 /* clang-format on */
@@ -110,12 +112,17 @@ static struct compiled *record(struct rig *g, const struct stack *s)
 	struct recorder *rec = rig_record(g, s->name, false);
 	struct rein_rec *r = recorder_rec(rec);
 	int64_t dim[4] = { s->n, s->c, s->h, s->w };
-	rein_val p[4 * LAYERS + 1], grad[4 * LAYERS + 1], seen = REIN_NONE, x = state(g, rec, "x", 9, 4, dim, 2, 0);
+	rein_val p[4 * LAYERS + 1], grad[4 * LAYERS + 1], seen = REIN_NONE, first = REIN_NONE,
+													  x = state(g, rec, "x", 9, 4, dim, 2, 0);
 	uint32_t n = 0;
 	if (s->grad_x)
 		p[n++] = x;
-	for (int k = 0; k < s->layers; k++)
+	for (int k = 0; k < s->layers; k++) {
 		x = layer(g, rec, s, k, x, p, &n, &seen);
+		first = k ? first : x;
+	}
+	if (s->see == 3)
+		x = rein_relu(r, rein_add(r, x, first));
 	for (int a = 0; a < 4; a++)
 		dim[a] = rein_dim(r, x, a);
 	rein_val loss = rein_sum(r, rein_mul(r, x, state(g, rec, "target", 9, 4, dim, 1, 0)));
