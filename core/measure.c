@@ -137,7 +137,7 @@ int64_t recorded_macs(const struct recorder *r, int first)
 /* --- time ---------------------------------------------------------------------------------- */
 #define RUNS_MOST  50
 #define RUNS_LEAST 5
-#define SECONDS    0.25
+#define SECONDS    0.1
 
 static double now(void)
 {

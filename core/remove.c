@@ -304,6 +304,14 @@ static bool cut_all(struct lane_graph *g)
 }
 
 /* --- the stage ------------------------------------------------------------------------------------ */
+static const struct place *place_of_on(const struct stage *s)
+{
+	for (int i = 0; i < s->spec->n_arg; i++)
+		if (strcmp(s->spec->arg[i].key, "on") == 0)
+			return &s->spec->arg[i].value_at;
+	return &s->spec->at;
+}
+
 bool remove_prepare(struct trainer *t, struct stage *s)
 {
 	for (int i = 0; i < t->n_regularizer; i++)
@@ -316,12 +324,12 @@ bool remove_prepare(struct trainer *t, struct stage *s)
 	for (int i = 0; i < t->net[0]->n_param; i++)
 		if (t->net[0]->param[i]->rank > 1 && pattern_match(s->on, t->net[0]->param[i]->name))
 			return true;
-	diag_error(t->diag, &s->spec->at, "[stages] %s: on=%s matches no weight; there are: %s", s->name, s->on,
+	diag_error(t->diag, place_of_on(s), "[stages] %s: on=%s matches no weight; there are: %s", s->name, s->on,
 	           weight_list(t));
 	return false;
 }
 
-/* One line per layer that lost channels. */
+/* A warning among the lines of a run. */
 static void tell(struct trainer *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void tell(struct trainer *t, const char *format, ...)
 {
