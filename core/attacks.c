@@ -95,9 +95,11 @@ void attack_key(struct trainer *t, struct stage *s, const struct arg *a)
 		s->robust->n_detector = n;
 		for (int i = 0; i < n; i++)
 			s->robust->detector[i] = list[i];
-	} else if (strcmp(a->key, "save") == 0) {
-		if (!parse_bool(a->value, &s->robust->save))
-			diag_error(t->diag, &a->value_at, "[stages] %s: save=%s is neither yes nor no", s->spec->name, a->value);
+	} else if (strcmp(a->key, "save") == 0 || strcmp(a->key, "add") == 0) {
+		bool *out = a->key[0] == 's' ? &s->robust->save : &s->robust->add;
+		if (!parse_bool(a->value, out))
+			diag_error(t->diag, &a->value_at, "[stages] %s: %s=%s is neither yes nor no", s->spec->name, a->key,
+			           a->value);
 	} else {
 		if (!parse_int(a->value, &s->robust->images) || s->robust->images < 0)
 			diag_error(t->diag, &a->value_at, "[stages] %s: images=%s is not a number of images", s->spec->name,
@@ -121,6 +123,7 @@ struct robust *attack_again(const struct robust *q)
 		copy->detector[i] = q->detector[i];
 	copy->images = q->images;
 	copy->save = q->save;
+	copy->add = q->add;
 	return copy;
 }
 
@@ -350,6 +353,11 @@ static bool can_attack(struct trainer *t, const struct stage *s)
 		at_instance(t->diag, s->with, "images=: the samples of '%s' are no images", s->split);
 		return false;
 	}
+	if (s->robust->add && strcmp(s->split, t->train->name) != 0) {
+		at_instance(t->diag, s->with, "add=yes: samples of '%s' cannot join the training split; say split=%s", s->split,
+		            t->train->name);
+		return false;
+	}
 	if (s->robust->save && net->model.classes > 256) {
 		at_instance(t->diag, s->with, "save=yes writes labels as bytes: at most 256 classes, the model has %u",
 		            net->model.classes);
@@ -366,11 +374,12 @@ bool attack_prepare(struct trainer *t, struct stage *s)
 
 	if (!good)
 		return false;
-	q->n = s->limit > 0 && s->limit < n ? s->limit : n;
-	q->batch = batch <= 0 || batch > q->n ? q->n : batch;
-	q->second = q->batch > 1 ? (q->batch + 1) / 2 : 2;
-	if (!q->id)
+	if (!q->id) { /* once: a split that grows later is attacked as it was */
+		q->n = s->limit > 0 && s->limit < n ? s->limit : n;
+		q->batch = batch <= 0 || batch > q->n ? q->n : batch;
+		q->second = q->batch > 1 ? (q->batch + 1) / 2 : 2;
 		declare(t, s);
+	}
 	compiled_destroy(q->clean);
 	compiled_destroy(q->check);
 	q->clean = build(t, clean_program(t, s));
@@ -564,7 +573,7 @@ static bool run_attack(struct trainer *t, struct stage *s, const struct attacked
 {
 	struct robust *q = s->robust;
 	struct outcome *o = new_outcome(q, a, size);
-	struct set *set = q->save ? set_new(t, s, o, n) : NULL;
+	struct set *set = q->save || q->add ? set_new(t, s, o, n) : NULL;
 
 	if (!set_real(t, q->epsilon, a->size[size]))
 		return false;
@@ -595,7 +604,7 @@ static bool run_all(struct trainer *t, struct stage *s, struct chunk *c)
 	bool good = look_at_clean(t, s, c);
 
 	for (int64_t i = 0; good && i < q->n; i++)
-		if (q->right[i] != 0 || q->save)
+		if (q->right[i] != 0 || q->save || q->add)
 			list[n++] = (int32_t)i;
 	for (int i = 0; i < q->n_attack; i++)
 		outcomes += q->attack[i].n_size;
@@ -604,6 +613,29 @@ static bool run_all(struct trainer *t, struct stage *s, struct chunk *c)
 		for (int k = 0; good && k < q->attack[i].n_size; k++)
 			good = run_attack(t, s, &q->attack[i], k, c, list, n);
 	free(list);
+	return good;
+}
+
+/* What was made joins the training split: all sets at once. */
+static bool add_sets(struct trainer *t, struct stage *s, struct metrics *out)
+{
+	struct robust *q = s->robust;
+	int64_t n = 0, at = 0, per = t->train->elements;
+	char name[96];
+
+	for (int i = 0; i < q->n_set; i++)
+		n += q->set[i].n;
+	float *x = zalloc((size_t)(n * per), sizeof *x);
+	int32_t *y = zalloc((size_t)n, sizeof *y);
+	for (int i = 0; i < q->n_set; at += q->set[i++].n) {
+		memcpy(x + at * per, q->set[i].x, (size_t)(q->set[i].n * per) * sizeof *x);
+		memcpy(y + at, q->set[i].y, (size_t)q->set[i].n * sizeof *y);
+	}
+	bool good = grow_train(t, n, x, y);
+	free(x);
+	free(y);
+	snprintf(name, sizeof name, "%.80s.added", s->name);
+	metrics_set(out, name, (double)n);
 	return good;
 }
 
@@ -633,5 +665,5 @@ bool attack_run(struct trainer *t, struct stage *s, struct metrics *out)
 	if (good)
 		robust_numbers(s, out);
 	t->stage_done = good;
-	return good;
+	return good && (!q->add || add_sets(t, s, out));
 }

@@ -46,7 +46,7 @@ struct robust {
 	struct instance **detector;
 	int64_t n, batch, second; /* samples; rows of the programs; rows of the check */
 	int64_t images;           /* of each attack at each size */
-	bool save;                /* the adversarial set becomes a dataset */
+	bool save, add;           /* the adversarial set becomes a dataset; joins the training split */
 	struct state *id, *x, *x0, *epsilon, *at, *numbers, *checks;
 	struct compiled *clean, *check;
 	/* of the last run */

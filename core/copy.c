@@ -126,7 +126,8 @@ bool copy_run(struct trainer *t, struct stage *s, struct metrics *out)
 	bool good = true;
 
 	if (c->reset && !t->initial.n) {
-		diag_error(t->diag, &s->spec->at, "[stages] %s: reset=yes: channels were removed; there is no way back", s->name);
+		diag_error(t->diag, &s->spec->at, "[stages] %s: reset=yes: channels were removed; there is no way back",
+		           s->name);
 		return false;
 	}
 	for (int i = 0; i < c->n && good; i++) {

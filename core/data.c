@@ -458,6 +458,23 @@ void data_destroy(struct data *data)
 	free(data);
 }
 
+void data_replace(struct split *s, void *x, void *y, int64_t *number, int64_t n)
+{
+	struct owned_split *w = owned(s);
+
+	if (!w->shared)
+		free(s->x);
+	free(s->y);
+	free(s->number);
+	free(s->is_corrupted);
+	w->shared = false;
+	s->x = x;
+	s->y = y;
+	s->number = number;
+	s->is_corrupted = NULL;
+	s->n = n;
+}
+
 struct split *data_split(const struct data *data, const char *name)
 {
 	for (int i = 0; i < data->n; i++)

@@ -41,7 +41,9 @@ void data_cache_destroy(struct data_cache *);
  * name file and line or byte. NULL after errors. */
 struct data *data_open(const struct config *, struct registry *, const struct host_env *, int rng, int n_transform,
                        struct instance *const *transform, struct data_cache *, struct diag *);
-void data_destroy(struct data *);                                /* accepts NULL */
+void data_destroy(struct data *); /* accepts NULL */
+/* Other samples for a split: takes over x, y and number, n of each. */
+void data_replace(struct split *, void *x, void *y, int64_t *number, int64_t n);
 struct split *data_split(const struct data *, const char *name); /* or NULL */
 /* "there is no split 'vall' in [data]; did you mean 'val'? there are: train, val". Gives back buf. */
 const char *data_no_split(const struct data *, const char *name, char *buf, size_t size);

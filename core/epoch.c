@@ -68,7 +68,8 @@ static bool draw_order(struct trainer *t)
 bool epoch_order(struct trainer *t, int64_t epoch)
 {
 	if (t->store->torch && t->shuffles > epoch) {
-		diag_error(t->diag, NULL, "with rng = torch epochs are ordered one after another: ask for them in rising order");
+		diag_error(t->diag, NULL,
+		           "with rng = torch epochs are ordered one after another: ask for them in rising order");
 		return false;
 	}
 	if (t->shuffles == epoch)

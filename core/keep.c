@@ -261,6 +261,14 @@ bool trainer_save(struct trainer *t, const char *path, char *why, size_t size)
 		snprintf(why, size, "the backend could not hand out its memory");
 		return false;
 	}
+	if (t->added) {
+		const struct split *s = t->train;
+		int64_t dim[2] = { t->added, s->elements }, per = s->info.dtype == REIN_U8_T ? 1 : (int64_t)sizeof(float);
+		bundle_add(&b, must(strdup("added/x")), s->info.dtype, 2, dim, dim[0] * dim[1] * per,
+		           (const char *)s->x + (s->n - t->added) * s->elements * per, false);
+		bundle_add(&b, must(strdup("added/y")), REIN_I32_T, 1, dim, t->added * (int64_t)sizeof(int32_t),
+		           (const int32_t *)s->y + s->n - t->added, false);
+	}
 	for (int i = 0; i < t->best.n; i++)
 		bundle_state(t, &b, "best/", t->best.state[i], t->best.data[i], false);
 	for (int i = 0; i < t->n_rewound; i++) {
@@ -644,6 +652,29 @@ static bool load_position(struct trainer *t, const struct st_file *f, const char
 	return true;
 }
 
+/* Samples that joined the training split before the checkpoint was written. */
+static bool load_added(struct trainer *t, const struct st_file *f, const char *path, char *why, size_t size)
+{
+	const struct st_tensor *x = st_find(f, "added/x"), *y = st_find(f, "added/y");
+
+	if (!x && !y)
+		return true;
+	if (!x || !y || x->rank != 2 || x->dtype != t->train->info.dtype || x->dim[1] != t->train->elements ||
+	    y->dtype != REIN_I32_T || y->rank != 1 || y->dim[0] != x->dim[0] || t->added) {
+		snprintf(why, size, "%s: the samples that were added do not fit those of 'train'", path);
+		return false;
+	}
+	int64_t n = x->dim[0] * x->dim[1];
+	float *host = zalloc((size_t)n, sizeof *host);
+	for (int64_t i = 0; i < n; i++)
+		host[i] = x->dtype == REIN_U8_T ? (float)((const uint8_t *)x->data)[i] / 255.0F : ((const float *)x->data)[i];
+	bool good = grow_train(t, x->dim[0], host, y->data);
+	free(host);
+	if (!good)
+		snprintf(why, size, "%s: the samples that were added could not be taken in", path);
+	return good;
+}
+
 bool trainer_load(struct trainer *t, const char *path, char *why, size_t size)
 {
 	struct st_file *f = st_open(path, why, size);
@@ -654,7 +685,7 @@ bool trainer_load(struct trainer *t, const char *path, char *why, size_t size)
 	bool good = meta_int(f, "checkpoint", &version) && version == 1;
 	if (!good)
 		snprintf(why, size, "%s: this is not a checkpoint of a run", path);
-	good = good && adopt_shapes(t, f, path, in_checkpoint, why, size) &&
+	good = good && load_added(t, f, path, why, size) && adopt_shapes(t, f, path, in_checkpoint, why, size) &&
 	       load_states(t, f, path, "", in_checkpoint, why, size) && load_best(t, f, path, why, size) &&
 	       load_rewound(t, f, path, why, size) && load_blocks(t, f, path, why, size) &&
 	       load_position(t, f, path, why, size);

@@ -212,8 +212,8 @@ bool trainer_write_files(struct trainer *t, const char *folder, char *why, size_
 		for (int k = 0; k < q->n_picture && good; k++)
 			good = write_picture(&q->picture[k], path, why, size);
 		snprintf(path, sizeof path, "%s/adversarial/%s", folder, t->stage[i].name);
-		good = good && (!q->n_set || folder_make(path, why, size));
-		for (int k = 0; k < q->n_set && good; k++)
+		good = good && (!q->n_set || !q->save || folder_make(path, why, size));
+		for (int k = 0; q->save && k < q->n_set && good; k++)
 			good = write_set(t, &t->stage[i], &q->set[k], path, why, size);
 		files_forget(q);
 	}

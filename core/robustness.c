@@ -220,6 +220,7 @@ void robust_numbers(const struct stage *s, struct metrics *out)
 /* A stage of one variant over its seeds. */
 struct source {
 	const char *variant, *stage;
+	char title[120]; /* what tells it from the others: variant, stage */
 	int n;
 	const struct history *h[MANY_SEED];
 	int row[MANY_SEED];
@@ -274,15 +275,28 @@ static bool label_at(const struct source *s, int i, char *out, size_t size)
 	return false;
 }
 
-static void row_name(struct tables *t, const struct source *s, bool named, const char *label)
+static void row_name(struct tables *t, const struct source *s, const char *label)
 {
-	char text[200];
+	char text[240];
 
-	snprintf(text, sizeof text, "%s%s%s", named ? s->variant : "", named ? " " : "", label);
+	snprintf(text, sizeof text, "%s%s%s", s->title, *s->title ? " " : "", label);
 	table_text(t, text);
 }
 
-static void accuracy_table(struct tables *t, const struct source *list, int n, bool named)
+/* Variants where there are several, stages where a variant has several. */
+static void give_titles(struct source *list, int n, bool variants)
+{
+	bool stages = false;
+
+	for (int i = 0; i < n; i++)
+		for (int k = 0; k < i; k++)
+			stages = stages || strcmp(list[i].variant, list[k].variant) == 0;
+	for (int i = 0; i < n; i++)
+		snprintf(list[i].title, sizeof list[i].title, "%.50s%s%.50s", variants ? list[i].variant : "",
+		         variants && stages ? " " : "", stages ? list[i].stage : "");
+}
+
+static void accuracy_table(struct tables *t, const struct source *list, int n)
 {
 	static const char *const head[] = { "attack",  "epsilon",   "clean %",       "robust %", "success %",
 		                                "queries", "gradients", "other batch %", "8 bits %" };
@@ -293,7 +307,7 @@ static void accuracy_table(struct tables *t, const struct source *list, int n, b
 		const struct source *s = &list[i];
 		int k = 0;
 		for (; label_at(s, k, label, sizeof label); k++) {
-			row_name(t, s, named, label);
+			row_name(t, s, label);
 			table_number(t, mean_of(s, label, "epsilon"), 4);
 			cell(t, s, label, "clean_accuracy", 100, 2);
 			cell(t, s, label, "robust_accuracy", 100, 2);
@@ -305,7 +319,7 @@ static void accuracy_table(struct tables *t, const struct source *list, int n, b
 		}
 		if (k < 2)
 			continue;
-		row_name(t, s, named, "worst case");
+		row_name(t, s, "worst case");
 		table_text(t, "");
 		cell(t, s, s->stage, "clean_accuracy", 100, 2);
 		cell(t, s, s->stage, "worst_accuracy", 100, 2);
@@ -316,7 +330,7 @@ static void accuracy_table(struct tables *t, const struct source *list, int n, b
 	              "so there");
 }
 
-static void size_table(struct tables *t, const struct source *list, int n, bool named)
+static void size_table(struct tables *t, const struct source *list, int n)
 {
 	static const char *const head[] = { "attack",    "mean L2",     "median L2", "max L2",
 		                                "mean Linf", "median Linf", "max Linf",  "loss" };
@@ -327,7 +341,7 @@ static void size_table(struct tables *t, const struct source *list, int n, bool 
 	table_begin(t, "changes that succeeded", sizeof head / sizeof *head, head);
 	for (int i = 0; i < n; i++)
 		for (int k = 0; label_at(&list[i], k, label, sizeof label); k++) {
-			row_name(t, &list[i], named, label);
+			row_name(t, &list[i], label);
 			for (size_t c = 0; c < sizeof what / sizeof *what; c++)
 				cell(t, &list[i], label, what[c], 1, 4);
 		}
@@ -355,7 +369,7 @@ static void combined_table(struct tables *t, const struct source *list, int n)
 	head[columns++] = "worst case";
 	table_begin(t, "accuracy % under attack", columns, head);
 	for (int i = 0; i < n; i++) {
-		table_text(t, list[i].variant);
+		table_text(t, list[i].title);
 		cell(t, &list[i], list[i].stage, "clean_accuracy", 100, 2);
 		for (int k = 0; k < labels; k++)
 			cell(t, &list[i], name[k], "robust_accuracy", 100, 2);
@@ -382,7 +396,7 @@ static bool detector_at(const struct source *s, int i, char *out, size_t size)
 	return false;
 }
 
-static void detector_table(struct tables *t, const struct source *list, int n, bool named)
+static void detector_table(struct tables *t, const struct source *list, int n)
 {
 	static const char *const head[] = { "detector", "attack", "threshold", "false positives %", "found %" };
 	char name[96], label[96], full[200];
@@ -394,7 +408,7 @@ static void detector_table(struct tables *t, const struct source *list, int n, b
 				if (!begun)
 					table_begin(t, "detection", sizeof head / sizeof *head, head);
 				begun = true;
-				row_name(t, &list[i], named, name);
+				row_name(t, &list[i], name);
 				table_text(t, label);
 				snprintf(full, sizeof full, "%s.%s", list[i].stage, name);
 				cell(t, &list[i], full, "threshold", 1, 4);
@@ -430,12 +444,12 @@ static void warn_pair(struct tables *t, const struct source *s, const char *who,
 		           who, 100 * ra, a, 100 * rb, b);
 }
 
-static void warnings(struct tables *t, const struct source *s, bool named)
+static void warnings(struct tables *t, const struct source *s)
 {
 	double zero = mean_of(s, s->stage, "zero_gradients"), random = mean_of(s, s->stage, "random");
-	char who[120], a[96], b[96];
+	char who[130], a[96], b[96];
 
-	snprintf(who, sizeof who, "%s%s", named ? s->variant : "", named ? ": " : "");
+	snprintf(who, sizeof who, "%s%s", s->title, *s->title ? ": " : "");
 	if (zero > 0.01)
 		table_note(t,
 		           "warning: %sthe input gradient of %.1f %% of the correct samples is zero: gradients are masked, "
@@ -452,16 +466,17 @@ static void warnings(struct tables *t, const struct source *s, bool named)
 				warn_pair(t, s, who, a, b);
 }
 
-static void statement(struct tables *t, const struct source *list, int n, bool named)
+static void statement(struct tables *t, struct source *list, int n, bool variants)
 {
 	if (!n)
 		return;
-	accuracy_table(t, list, n, named);
+	give_titles(list, n, variants);
+	accuracy_table(t, list, n);
 	for (int i = 0; i < n; i++)
-		warnings(t, &list[i], named);
-	size_table(t, list, n, named);
-	detector_table(t, list, n, named);
-	if (named)
+		warnings(t, &list[i]);
+	size_table(t, list, n);
+	detector_table(t, list, n);
+	if (n > 1)
 		combined_table(t, list, n);
 }
 
@@ -472,7 +487,7 @@ void robust_statement(const struct history *h, struct tables *t)
 
 	for (int i = 0; i < h->n && n < 64; i++)
 		if (strcmp(h->row[i].type, "attack") == 0)
-			list[n++] = (struct source){ "", h->row[i].stage, 1, { h }, { i } };
+			list[n++] = (struct source){ .variant = "", .stage = h->row[i].stage, .n = 1, .h = { h }, .row = { i } };
 	statement(t, list, n, false);
 }
 

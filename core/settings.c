@@ -165,6 +165,21 @@ static void read_weights(const struct reader *r)
 	r->s->weights = r->arg->value[0] ? path_of_config(r->config->path, r->arg->value) : NULL;
 }
 
+static void read_bounds(const struct reader *r)
+{
+	const char *comma = strchr(r->arg->value, ',');
+	char low[32];
+	double lo = 0, hi = 0;
+
+	snprintf(low, sizeof low, "%.*s", comma ? (int)(comma - r->arg->value) : 0, r->arg->value);
+	if (!comma || !parse_real(low, &lo) || !parse_real(comma + 1, &hi) || !(lo < hi)) {
+		wrong(r, "the lowest and the highest value of an input, as 0,1");
+		return;
+	}
+	r->s->lo = lo;
+	r->s->hi = hi;
+}
+
 static void read_out(const struct reader *r)
 {
 	if (r->arg->value[0])
@@ -199,6 +214,7 @@ static const struct {
 	{ "eval_batch", read_eval_batch },
 	{ "checkpoint_seconds", read_checkpoint },
 	{ "weights", read_weights },
+	{ "bounds", read_bounds },
 	{ "out", read_out },
 };
 #define N_ROW ((int)(sizeof rows / sizeof rows[0]))

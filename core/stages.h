@@ -88,7 +88,7 @@ bool rewind_prepare(struct trainer *, struct stage *);
 bool rewind_run(struct trainer *, struct stage *, struct metrics *);
 bool rewind_note(struct trainer *); /* before an epoch: copies that are due now */
 void rewind_finish(struct trainer *);
-void attack_key(struct trainer *, struct stage *, const struct arg *); /* with, images, save, detect */
+void attack_key(struct trainer *, struct stage *, const struct arg *); /* with, images, save, detect, add */
 struct robust *attack_again(const struct robust *);                    /* a copy of what was read; accepts NULL */
 void certify_key(struct trainer *, struct stage *, const struct arg *);
 struct certify *certify_again(const struct certify *);

@@ -124,6 +124,7 @@ struct trainer {
 	bool unread;                 /* meters hold epochs that were not asked for */
 	double seconds;              /* in steps since the last report ... */
 	int64_t samples;             /* ... and how many samples those took */
+	int64_t added;               /* samples that joined the training split while the run went on */
 	struct copies best, initial; /* initial: for copy stages with reset=yes */
 	int n_rewound;
 	struct rewound *rewound;
@@ -196,7 +197,7 @@ struct pass {
 	struct rein_step step;
 	const struct rein_step *now; /* &step, or that of the objective recorded once more */
 	struct rein_batch batch;
-	rein_val raw; /* x as it was read, in 0..1 */
+	rein_val raw;                   /* x as it was read, in 0..1 */
 	rein_val draw_step, draw_epoch; /* keys of draws: 0 in evaluation, so that it repeats */
 	struct rein_tensor *tensor;
 	rein_val entry;       /* column of the table */
@@ -314,6 +315,10 @@ int recorded_ops(const struct recorder *);
 int64_t recorded_macs(const struct recorder *, int first);
 /* The network's n outputs for one batch, as evaluation gives them; NULL: the backend failed. */
 float *forward_outputs(struct trainer *, int64_t *n);
+
+/* --- grow.c ------------------------------------------------------------------------------------------- */
+/* n samples in pixel space with their labels join the training split; programs are made anew. */
+bool grow_train(struct trainer *, int64_t n, const float *x, const int32_t *y);
 
 /* --- keep.c: copies and files ----------------------------------------------------------------------- */
 bool copies_take(struct trainer *, struct copies *, bool (*which)(const struct trainer *, const struct state *));

@@ -147,25 +147,63 @@ static bool check_splits(struct trainer *t)
 	return diag_errors(t->diag) == errors;
 }
 
-/* Pixel space: 0..1 for stored bytes, else the range of the training data. */
-static void model_facts(struct trainer *t)
+/* Everything within lo..hi? What is not is said, sample and value. */
+static bool in_bounds(struct trainer *t, const struct split *s, double lo, double hi)
+{
+	for (int64_t i = 0; i < s->n * s->elements; i++) {
+		double v = s->info.dtype == REIN_U8_T ? ((const uint8_t *)s->x)[i] / 255.0 : (double)((const float *)s->x)[i];
+		if (v >= lo && v <= hi)
+			continue;
+		char name[400] = "";
+		const struct rein_dataset_vt *vt = &s->dataset->component->vt.dataset;
+		if (vt->describe)
+			vt->describe(s->dataset->self, s->number[i / s->elements], name, sizeof name);
+		at_instance(t->diag, s->dataset,
+		            "sample %" PRId64 "%s%s%s: number %" PRId64 " is %g, outside of the bounds %g..%g of [run]",
+		            s->number[i / s->elements], *name ? " (" : "", name, *name ? ")" : "", i % s->elements, v, lo, hi);
+		return false;
+	}
+	return true;
+}
+
+/* The range of what is stored as floats, of all splits together. */
+static void range_of(const struct trainer *t, double *lo, double *hi)
+{
+	*lo = HUGE_VAL;
+	*hi = -HUGE_VAL;
+	for (int i = 0; i < t->data->n; i++) {
+		const struct split *s = t->data->split[i];
+		const float *x = s->x;
+		for (int64_t k = 0; s->info.dtype != REIN_U8_T && k < s->n * s->elements; k++) {
+			*lo = (double)x[k] < *lo ? (double)x[k] : *lo;
+			*hi = (double)x[k] > *hi ? (double)x[k] : *hi;
+		}
+	}
+}
+
+/* Pixel space: [run] bounds, else 0..1 for stored bytes, else the range of the data. */
+static bool model_facts(struct trainer *t)
 {
 	const struct split *s = t->train;
-	double lo = 0, hi = 1;
+	const struct settings *set = t->env.settings;
+	double lo = set->lo, hi = set->hi;
+	int errors = diag_errors(t->diag);
 
-	if (s->info.dtype != REIN_U8_T) {
-		const float *x = s->x;
-		lo = hi = (double)x[0];
-		for (int64_t i = 1; i < s->n * s->elements; i++) {
-			lo = (double)x[i] < lo ? (double)x[i] : lo;
-			hi = (double)x[i] > hi ? (double)x[i] : hi;
-		}
+	if (lo < hi) {
+		for (int i = 0; i < t->data->n; i++)
+			in_bounds(t, t->data->split[i], lo, hi);
+	} else if (s->info.dtype == REIN_U8_T) {
+		lo = 0;
+		hi = 1;
+	} else {
+		range_of(t, &lo, &hi);
 	}
 	for (int i = 0; i < t->n_net; i++) {
 		t->net[i]->model.classes = s->info.target == REIN_TARGET_CLASS ? (uint32_t)s->info.classes : 0;
 		t->net[i]->model.lo = lo;
 		t->net[i]->model.hi = hi;
 	}
+	return diag_errors(t->diag) == errors;
 }
 
 /* --- states -------------------------------------------------------------------------------------- */
@@ -422,7 +460,8 @@ static bool prepare(struct trainer *t)
 	t->store->blank = t->env.check;
 	if (!open_data(t) || !check_splits(t))
 		return false;
-	model_facts(t);
+	if (!model_facts(t))
+		return false;
 	declare_states(t);
 	if (!stages_read(t) || !look_at_everything(t) || !check_output(t) || !check_patterns(t) || !metrics_exist(t))
 		return false;

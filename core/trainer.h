@@ -28,6 +28,7 @@ struct settings {
 	int64_t eval_batch;        /* default 1000 */
 	double checkpoint_seconds; /* at most this often; 0: after every epoch; < 0: never */
 	const char *weights;       /* safetensors to start from, or NULL */
+	double lo, hi;             /* bounds of inputs, for attacks; equal: not given */
 	const char *out;           /* folder for runs; default "runs" */
 };
 /* NULL after errors. */

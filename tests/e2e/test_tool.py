@@ -530,6 +530,91 @@ def test_evaluate(tmp):
     assert "fc1" in err, err
 
 
+ATTACKED = """[run]
+config = 1
+epochs = 4
+batch = 20
+eval_batch = 16
+threads = 1
+checkpoint_seconds = 0
+
+[data]
+train = shapes classes=3 channels=1 size=8 samples=60
+val   = shapes classes=3 channels=1 size=8 samples=30 seed=2
+
+[network]
+flat = flatten
+fc1 = linear units=16
+act = relu
+out = linear units=3
+
+[loss]
+ce = cross_entropy
+
+[optimizer]
+adam = adam lr=0.02
+
+[attacks]
+fgsm = fgsm epsilon=0,0.1,0.3
+pgd  = pgd epsilon=0.3 steps=5
+
+[stages]
+fit = train
+craft = attack with=pgd split=train add=yes images=1
+again = train epochs=4
+robust = attack with=fgsm,pgd images=1 save=yes
+"""
+
+
+def test_attack(tmp):
+    write(tmp, "a.ini", ATTACKED)
+    out, _ = rein("run", "a.ini", cwd=tmp)
+    assert "robustness" in out and "worst case" in out and "fgsm@0.3" in out
+    last = rows(tmp, "runs/a/main/metrics.jsonl")[-1]
+    assert last["fgsm@0.robust_accuracy"] == last["robust.clean_accuracy"] >= last["robust.worst_accuracy"]
+    assert rows(tmp, "runs/a/main/metrics.jsonl")[4]["craft.added"] == 60
+    folder = os.path.join(tmp, "runs/a/main")
+    pictures = os.listdir(os.path.join(folder, "images/robust"))
+    assert sum(p.endswith("-difference.png") for p in pictures) * 3 == len(pictures) > 0
+    assert read(folder, "images/robust", pictures[0])[:4] == b"\x89PNG"
+    # the set that was written is data like any other
+    images = read(folder, "adversarial/robust/pgd-images.idx")
+    assert images[:16] == struct.pack(">IIII", 0x803, 30, 8, 8) and len(images) == 16 + 30 * 64
+    write(tmp, "b.ini", ATTACKED.split("[attacks]")[0].replace(
+        "val   = shapes classes=3 channels=1 size=8 samples=30 seed=2",
+        "val = idx images=runs/a/main/adversarial/robust/pgd-images.idx "
+        "labels=runs/a/main/adversarial/robust/pgd-labels.idx classes=3"))
+    rein("run", "b.ini", cwd=tmp)
+    # the same figures from the run folder, from the config, and for what is added by hand
+    out, _ = rein("attack", "runs/a/main", cwd=tmp)
+    again = [line for line in out.splitlines() if line.startswith("pgd ")][0].split()
+    assert abs(float(again[3]) - 100 * last["pgd.robust_accuracy"]) < 0.01
+    assert rein("attack", "a.ini", cwd=tmp)[0] == out
+    out, _ = rein("attack", "runs/a/main", "attacks.x=fgsm epsilon=2", "--with", "x", "--limit", "10", "--out", "o",
+                  cwd=tmp)
+    assert " 0.00 " in out and os.listdir(os.path.join(tmp, "o/images/attack"))
+    assert "did you mean 'pgd'" in rein("attack", "runs/a/main", "--with", "pdg", cwd=tmp, code=2)[1]
+    assert "run the config first" in rein("attack", SMALL, "attacks.x=fgsm", cwd=tmp, code=2)[1]
+    bad = ATTACKED.replace("split=train add=yes", "add=yes")
+    write(tmp, "c.ini", bad)
+    assert "cannot join the training split" in rein("validate", "c.ini", cwd=tmp, code=2)[1]
+
+
+def test_added_samples_are_in_the_checkpoint(tmp):
+    """Stopped in the stage after samples were added, and gone on with: the same bits."""
+    write(tmp, "a.ini", ATTACKED.replace("again = train epochs=4", "again = train epochs=300"))
+    rein("run", "a.ini", "--out", "whole", cwd=tmp)
+    p = subprocess.Popen([REIN, "run", "a.ini"], cwd=tmp, env=clean_env(), stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL)
+    path = os.path.join(tmp, "runs/a/main.unfinished/metrics.jsonl")
+    while p.poll() is None and (not os.path.exists(path) or len(read(path).splitlines()) < 8):
+        time.sleep(0.005)
+    p.send_signal(signal.SIGINT)
+    p.communicate()
+    rein("run", "a.ini", "--resume", cwd=tmp)
+    assert read(tmp, "runs/a/main/model.safetensors") == read(tmp, "whole/a/main/model.safetensors")
+
+
 def test_start_from_weights(tmp):
     rein("run", ONE, "--variant", "plain", cwd=tmp)
     model = "runs/one/plain/model.safetensors"
