@@ -396,13 +396,11 @@ static bool same_shape(const struct st_tensor *x, const struct state *s)
 	return x->dtype == s->dtype && x->rank == s->rank && memcmp(x->dim, s->dim, s->rank * sizeof *s->dim) == 0;
 }
 
-/* Tensor `prefix`state of the file, of the state's shape; NULL with the reason. */
-static const struct st_tensor *tensor_for(const struct st_file *f, const char *path, const char *prefix,
-                                          const struct state *s, char *why, size_t size)
+const struct st_tensor *tensor_named(const struct st_file *f, const char *path, const char *name, const struct state *s,
+                                     char *why, size_t size)
 {
-	char name[512], a[128], b[128];
+	char a[128], b[128];
 
-	snprintf(name, sizeof name, "%s%s", prefix, s->name);
 	const struct st_tensor *x = st_find(f, name);
 	if (!x) {
 		snprintf(why, size, "%s: there is no tensor '%s'", path, name);
@@ -411,11 +409,21 @@ static const struct st_tensor *tensor_for(const struct st_file *f, const char *p
 	if (!same_shape(x, s)) {
 		shape(a, sizeof a, x->rank, x->dim);
 		shape(b, sizeof b, s->rank, s->dim);
-		snprintf(why, size, "%s: tensor '%s' is %s %s, the network has %s %s", path, name, dtype_name(x->dtype), a,
-		         dtype_name(s->dtype), b);
+		snprintf(why, size, "%s: tensor '%s' is %s %s, the network's '%s' %s %s", path, name, dtype_name(x->dtype), a,
+		         s->name, dtype_name(s->dtype), b);
 		return NULL;
 	}
 	return x;
+}
+
+/* Tensor `prefix`state of the file, of the state's shape; NULL with the reason. */
+static const struct st_tensor *tensor_for(const struct st_file *f, const char *path, const char *prefix,
+                                          const struct state *s, char *why, size_t size)
+{
+	char name[512];
+
+	snprintf(name, sizeof name, "%s%s", prefix, s->name);
+	return tensor_named(f, path, name, s, why, size);
 }
 
 /* --- smaller shapes ------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  * main.c: the command `rein`. A new command is a row of `commands`.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,6 +54,11 @@ static int written(int code)
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "", *names[N_COMMAND + 1] = { NULL };
+
+#ifdef M_MMAP_THRESHOLD /* images decoded one after another reuse memory instead of getting zeroed pages each time */
+	mallopt(M_MMAP_THRESHOLD, 1 << 25);
+	mallopt(M_TRIM_THRESHOLD, 1 << 28);
+#endif
 
 	blame_catch();
 	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {

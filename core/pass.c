@@ -55,6 +55,8 @@ static void param_found(struct pass *p, struct state *s)
 		return;
 	if (s->owner && s->owner->component->c.kind == REIN_LAYER && s->owner->common.freeze)
 		s->frozen = true;
+	if (!p->foreign && p->t->env.settings->freeze && pattern_match(p->t->env.settings->freeze, s->name))
+		s->frozen = true;
 	if (p->foreign)
 		s->frozen = true; /* another network's parameters: trained nowhere, or by a stage of its own */
 	for (int i = 0; i < net->n_param; i++)

@@ -17,7 +17,7 @@ struct setting_text {
 	char value[64];
 	const char *text; /* instead of value, if long */
 };
-#define MAX_SETTING 20
+#define MAX_SETTING 24
 
 static void say(struct setting_text *s, int *n, const char *key, const char *format, ...)
 {
@@ -51,6 +51,14 @@ static int settings_list(const struct settings *s, int64_t seed, struct setting_
 		say(out, &n, "weights", "%s", "");
 		out[n - 1].text = s->weights;
 	}
+	const struct {
+		const char *key, *text;
+	} of_weights[] = { { "weights_on", s->weights_on }, { "weights_map", s->weights_map }, { "freeze", s->freeze } };
+	for (size_t i = 0; i < sizeof of_weights / sizeof *of_weights; i++)
+		if (of_weights[i].text) {
+			say(out, &n, of_weights[i].key, "%s", "");
+			out[n - 1].text = of_weights[i].text;
+		}
 	/* What follows changes no result: see is_free. */
 	say(out, &n, "threads", "%lld", (long long)s->threads);
 	if (s->checkpoint_seconds < 0) {

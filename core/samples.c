@@ -103,8 +103,10 @@ static struct rows *rows_create(const struct source *s, const struct split *to)
 		x = MAP_FAILED;
 	else
 		x = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (x != MAP_FAILED)
+	if (x != MAP_FAILED) {
 		r->x = x;
+		madvise(x, (size_t)bytes, MADV_HUGEPAGE); /* a hint: faults in small pages cost as much as decoding */
+	}
 	if (r->key && r->y && r->state && r->x)
 		return r;
 	rows_destroy(r);

@@ -180,6 +180,12 @@ static void read_bounds(const struct reader *r)
 	r->s->hi = hi;
 }
 
+static void read_weights_on(const struct reader *r) { r->s->weights_on = r->arg->value[0] ? r->arg->value : NULL; }
+
+static void read_weights_map(const struct reader *r) { r->s->weights_map = r->arg->value[0] ? r->arg->value : NULL; }
+
+static void read_freeze(const struct reader *r) { r->s->freeze = r->arg->value[0] ? r->arg->value : NULL; }
+
 static void read_out(const struct reader *r)
 {
 	if (r->arg->value[0])
@@ -215,6 +221,9 @@ static const struct {
 	{ "checkpoint_seconds", read_checkpoint },
 	{ "weights", read_weights },
 	{ "bounds", read_bounds },
+	{ "weights_on", read_weights_on },
+	{ "weights_map", read_weights_map },
+	{ "freeze", read_freeze },
 	{ "out", read_out },
 };
 #define N_ROW ((int)(sizeof rows / sizeof rows[0]))
@@ -251,6 +260,10 @@ struct settings *settings_read_all(const struct config *c, struct diag *d)
 			rows[i].read(&r);
 	}
 	config_unknown_settings(c, "run", names, d);
+	if (!s->weights && (s->weights_on || s->weights_map)) {
+		const struct arg *a = config_setting(c, "run", s->weights_on ? "weights_on" : "weights_map");
+		diag_error(d, &a->at, "there is no [run] weights file to read them from");
+	}
 	return s;
 }
 

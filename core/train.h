@@ -331,5 +331,10 @@ bool is_rewound(const struct trainer *, const struct state *);    /* kept states
 bool path_append(struct trainer *);
 /* Parameters and buffers by name; views: those that evaluation saw, where the file has them. */
 bool load_weights(struct trainer *, const char *path, bool views, char *why, size_t size);
+/* Tensor `name` of the file, of the state's shape; NULL with the reason. */
+const struct st_tensor *tensor_named(const struct st_file *, const char *path, const char *name, const struct state *,
+                                     char *why, size_t size);
+/* transfer.c: what [run] weights, weights_on and weights_map ask for. */
+bool transfer_weights(struct trainer *, char *why, size_t size);
 
 #endif

@@ -303,11 +303,31 @@ static bool reaches_layer(const struct trainer *t, const char *patterns)
 	return false;
 }
 
+/* Each pattern of [run] freeze names parameters of the network. */
+static void check_freeze(struct trainer *t)
+{
+	const char *at = t->env.settings->freeze;
+	const struct arg *a = config_setting(t->env.config, "run", "freeze");
+
+	while (at && *at) {
+		size_t n = strcspn(at, ",");
+		bool found = false;
+		const char *one = trainer_text(t, "%.*s", (int)n, at);
+		for (int i = 0; i < t->store->n && !found; i++)
+			found = t->store->state[i]->role == STATE_PARAM && pattern_match(one, t->store->state[i]->name);
+		if (!found)
+			diag_error(t->diag, a ? &a->value_at : NULL, "freeze: '%s' matches no parameter; there are: %s", one,
+			           param_list(t, false));
+		at += n + (at[n] == ',');
+	}
+}
+
 static bool check_patterns(struct trainer *t)
 {
 	int errors = diag_errors(t->diag);
 	const char *lost = param_list(t, true);
 
+	check_freeze(t);
 	if (t->net[0]->n_param == 0) {
 		diag_error(t->diag, &t->net[0]->section->at, "[network]: it has no parameters that train");
 		return false;
@@ -444,7 +464,7 @@ static bool start_values(struct trainer *t)
 	}
 	if (!run_inits(t) || !upload_data(t))
 		return false;
-	if (t->env.settings->weights && !load_weights(t, t->env.settings->weights, false, why, sizeof why)) {
+	if (t->env.settings->weights && !transfer_weights(t, why, sizeof why)) {
 		const struct arg *a = config_setting(t->env.config, "run", "weights");
 		diag_error(t->diag, a ? &a->value_at : NULL, "[run] weights: %s", why);
 		return false;

@@ -29,6 +29,9 @@ struct settings {
 	double checkpoint_seconds; /* at most this often; 0: after every epoch; < 0: never */
 	const char *weights;       /* safetensors to start from, or NULL */
 	double lo, hi;             /* bounds of inputs, for attacks; equal: not given */
+	const char *weights_on;    /* patterns of the parameters that are read from it; NULL: all */
+	const char *weights_map;   /* ours=theirs,...: layers that the file calls otherwise; or NULL */
+	const char *freeze;        /* patterns of parameters that do not train, or NULL */
 	const char *out;           /* folder for runs; default "runs" */
 };
 /* NULL after errors. */

@@ -38,6 +38,7 @@ BANDS = {
     "001-4-l1-l2": [("none", "norm", *band(10.7, 11.0)), ("l1-l2", "norm", *band(6.1, 6.2))],
     "001-8-big-net": [("main", "norm", *band(8.6, 8.6))],
     "001-9-dropout": [("dropout", "norm", *band(12.8, 12.8))],
+    "001-10-augmentation": [("pure", "norm", *band(9.67, 9.74)), ("flips", "norm", *band(9.39, 9.48))],
     "001-11-learning-rate": [("lr-5e-4", "norm", *band(9.1, 9.1)), ("lr-1e-3", "norm", *band(9.8, 9.9)),
                              ("lr-5e-3", "norm", *band(14.0, 14.1))],
     # accuracies of 10 000 images, not held to 2 %: at a learning rate of 1 they swing from epoch to epoch

@@ -10,6 +10,9 @@ import subprocess
 import sys
 
 
+TRANSFERS = ("000-1-augmentation.ini", "000-1-alexnet.ini")
+
+
 def main():
     rein, source = sys.argv[1:3]
     bad = 0
@@ -24,7 +27,9 @@ def main():
         print("REIN_DATA is not set: the configs on real data are skipped, their embedded forms are not")
         real = []
     for path in real + embedded + examples:
-        done = subprocess.run([rein, "validate", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        # weights that another config trains, or that the user brings
+        words = ["run.weights=", "run.weights_on="] if os.path.basename(path) in TRANSFERS else []
+        done = subprocess.run([rein, "validate", path, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:
             print(done.stdout)
         bad += done.returncode != 0

@@ -411,7 +411,7 @@ Test(remove, a_file_of_another_network_is_refused)
 	open_text(&b, RUN ROWS "[network]\nfc1 = linear units=13\nact = relu\nfc2 = linear units=10\nact2 = relu\n"
 	                       "out = linear units=3\n" REST);
 	cr_expect(!trainer_load_model(b.t, file, why, sizeof why));
-	cr_expect(strstr(why, "tensor 'fc1.weight' is real (3, 8), the network has real (13, 8)"), "%s", why);
+	cr_expect(strstr(why, "tensor 'fc1.weight' is real (3, 8), the network's 'fc1.weight' real (13, 8)"), "%s", why);
 	unlink(file);
 	metrics_finish(&m);
 	rig_close(&a);

@@ -64,6 +64,7 @@ rein_status jpeg_size(const struct rein_host *h, const struct image_file *f, str
 	o->height = d[at + 5] << 8 | d[at + 6];
 	o->width = d[at + 7] << 8 | d[at + 8];
 	o->channels = d[at + 9];
+	o->eighths = 8;
 	if (o->channels != 1 && o->channels != 3)
 		return rein_failf(h, "'%s': a JPEG of %lld channels%s; only grey (1) and colour (3) can be read", f->path,
 		                  (long long)o->channels, o->channels == 4 ? " (CMYK)" : "");
@@ -71,6 +72,17 @@ rein_status jpeg_size(const struct rein_host *h, const struct image_file *f, str
 		return rein_failf(h, "'%s': byte %llu: %lld x %lld pixels; at most 2^28 and at least one can be read", f->path,
 		                  (unsigned long long)at + 5, (long long)o->width, (long long)o->height);
 	return REIN_OK;
+}
+
+void jpeg_shrink(struct image_size *s, int64_t height, int64_t width)
+{
+	for (int64_t k = 1; k < 8; k++) {
+		int64_t h = (s->height * k + 7) / 8, w = (s->width * k + 7) / 8;
+		if (h < height || w < width)
+			continue;
+		*s = (struct image_size){ h, w, s->channels, k };
+		return;
+	}
 }
 
 /* Between setjmp and longjmp nothing local changes, so nothing is lost. */
@@ -82,6 +94,10 @@ static rein_status decode(struct jpeg_decompress_struct *c, struct failure *e, c
 	jpeg_create_decompress(c);
 	jpeg_mem_src(c, e->file->data, (unsigned long)e->file->bytes);
 	jpeg_read_header(c, TRUE);
+	if (size->eighths) {
+		c->scale_num = (unsigned)size->eighths;
+		c->scale_denom = 8;
+	}
 	c->out_color_space = size->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
 	jpeg_start_decompress(c);
 	if (c->output_width != size->width || c->output_height != size->height || c->output_components != size->channels)

@@ -17,7 +17,8 @@ struct image_file {
 	uint64_t bytes;
 };
 struct image_size {
-	int64_t height, width, channels; /* channels: 1 grey, 3 colour */
+	int64_t height, width, channels; /* as decoded; channels: 1 grey, 3 colour */
+	int64_t eighths;                 /* JPEG: decoded at this many eighths of its size; else 0 */
 };
 
 /* From the header alone; data may be only the beginning of the file. REIN_SKIP (with no
@@ -27,6 +28,9 @@ rein_status jpeg_size(const struct rein_host *, const struct image_file *, struc
 /* Rows of channels (H,W,channels), 8 bits, of exactly the size given, channels 1 or 3 as the
  * file has them. */
 rein_status png_decode(const struct rein_host *, const struct image_file *, const struct image_size *, uint8_t *rgb);
+/* The fewest eighths at which both sides of a JPEG still cover height and width, sizes set to
+ * what libjpeg then gives. */
+void jpeg_shrink(struct image_size *, int64_t height, int64_t width);
 rein_status jpeg_decode(const struct rein_host *, const struct image_file *, const struct image_size *, uint8_t *rgb);
 
 #endif
