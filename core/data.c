@@ -14,8 +14,9 @@
 struct owned_split {
 	struct split s; /* first: a split is its owned_split */
 	struct source source;
-	bool shared;     /* s.x lies in the cache */
-	bool own_source; /* the dataset instance is this split's, not the cache's */
+	bool shared;                 /* s.x lies in the cache */
+	bool own_source;             /* the dataset instance is this split's, not the cache's */
+	struct instance **transform; /* streamed: source.transform */
 };
 
 static struct owned_split *owned(const struct split *s) { return (struct owned_split *)(uintptr_t)s; }
@@ -28,6 +29,7 @@ struct opening {
 	int n_transform;
 	struct instance **transform; /* those with sample() */
 	struct data_cache *cache;
+	int64_t limit; /* bytes of a split's samples, above which they are streamed; 0: none */
 	struct diag *d;
 };
 
@@ -230,6 +232,18 @@ static bool corrupt_labels(const struct opening *o, const struct source *src, st
 	return true;
 }
 
+const struct source *split_source(const struct split *s) { return &owned(s)->source; }
+
+/* A list of its own, which lives as long as the split. */
+static bool keep_transforms(struct owned_split *w)
+{
+	size_t n = (size_t)w->source.n_transform;
+	w->transform = calloc(n + 1, sizeof *w->transform);
+	for (size_t i = 0; w->transform && i < n; i++)
+		w->transform[i] = w->source.transform[i];
+	return w->transform;
+}
+
 static bool fill_split(const struct opening *o, const struct spec *spec, struct owned_split *w)
 {
 	struct split *s = &w->s;
@@ -247,6 +261,10 @@ static bool fill_split(const struct opening *o, const struct spec *spec, struct 
 	s->elements = 1;
 	for (uint32_t k = 0; k < s->info.rank; k++)
 		s->elements *= s->info.dim[k];
+	s->streamed = s->info.dtype == REIN_U8_T && o->limit > 0 && n * s->elements > o->limit;
+	if (s->streamed)
+		return keep_transforms(w) && decode_targets(src, pick, n, s, o->d) && check_values(src, s, o->d) &&
+		       corrupt_labels(o, src, s);
 	return decode_samples(src, o->cache, pick, n, s, &w->shared, o->d) && check_values(src, s, o->d) &&
 	       corrupt_labels(o, src, s);
 }
@@ -408,6 +426,7 @@ static void split_destroy(struct split *s)
 	free(s->y);
 	free(s->number);
 	free(s->is_corrupted);
+	free(w->transform);
 	free(w->source.identity);
 	free(w->source.transformed);
 	if (w->own_source)
@@ -416,9 +435,10 @@ static void split_destroy(struct split *s)
 }
 
 struct data *data_open(const struct config *config, struct registry *registry, const struct host_env *env, int rng,
-                       int n_transform, struct instance *const *transform, struct data_cache *cache, struct diag *d)
+                       int n_transform, struct instance *const *transform, struct data_cache *cache, int64_t limit,
+                       struct diag *d)
 {
-	struct opening o = { .registry = registry, .env = env, .rng = rng, .cache = cache, .d = d };
+	struct opening o = { .registry = registry, .env = env, .rng = rng, .cache = cache, .limit = limit, .d = d };
 	const struct section *section = config_section(config, "data");
 	struct data *data = calloc(1, sizeof *data);
 	bool good = take_transforms(&o, n_transform, transform);
@@ -436,7 +456,7 @@ struct data *data_open(const struct config *config, struct registry *registry, c
 		notices(&o, data);
 	free(o.transform);
 	for (int i = 0; data && i < data->n; i++)
-		owned(data->split[i])->source.transform = NULL; /* the caller's list may go */
+		owned(data->split[i])->source.transform = owned(data->split[i])->transform; /* the caller's list may go */
 	if (good)
 		return data;
 	if (!section || !section->n_spec) {

@@ -15,7 +15,8 @@ struct split {
 	struct rein_dataset_info info; /* after host transforms: no -1 in dim */
 	int64_t n;                     /* samples in this split */
 	int64_t elements;              /* per sample: product of info.dim */
-	void *x;                       /* n * elements of info.dtype (u8 or float) */
+	void *x;                       /* n * elements of info.dtype (u8 or float); NULL if streamed */
+	bool streamed;                 /* samples are read while they are used: stream.c */
 	void *y;                       /* n int32_t, or n * target_dim floats */
 	int64_t *number;               /* n: number of each sample in its dataset */
 	int64_t corrupted;             /* labels that were replaced */
@@ -35,12 +36,13 @@ struct data_cache;
 struct data_cache *data_cache_create(uint64_t max_bytes);
 void data_cache_destroy(struct data_cache *);
 
+/* limit: bytes of a split's u8 samples above which they are streamed; 0: none. */
 /* Opens all of [data] with the host parts of [transforms] (all its instances, in order).
  * rng RNG_TORCH: `order = shuffled` is torch.randperm, as random_split draws it. Errors (missing
  * files, truncated data, a label outside the classes, an empty split, a take beyond the end)
  * name file and line or byte. NULL after errors. */
 struct data *data_open(const struct config *, struct registry *, const struct host_env *, int rng, int n_transform,
-                       struct instance *const *transform, struct data_cache *, struct diag *);
+                       struct instance *const *transform, struct data_cache *, int64_t limit, struct diag *);
 void data_destroy(struct data *); /* accepts NULL */
 /* Other samples for a split: takes over x, y and number, n of each. */
 void data_replace(struct split *, void *x, void *y, int64_t *number, int64_t n);

@@ -39,6 +39,26 @@ static bool run(struct trainer *t, struct compiled *c, int64_t times, const char
 	return true;
 }
 
+/* Runs c `times` times, each over `rows` samples, from place `first` of an order on; the samples of
+ * streamed splits come window by window, and `behind` of those that other programs use next too. */
+static bool run_over(struct trainer *t, struct compiled *c, int64_t times, struct portion *f, const int32_t *order,
+                     int64_t first, int64_t rows, int64_t behind, const char *what)
+{
+	if (!f->stream)
+		return run(t, c, times, what);
+	while (times > 0) {
+		int64_t n = stream_rows(f->stream) / rows, left;
+		n = n > times ? times : n;
+		left = (times - n) * rows + behind;
+		left = left > n * rows && times > n ? n * rows : left;
+		if (!stream_need(f, order, first, n * rows, left) || !run(t, c, n, what))
+			return false;
+		first += n * rows;
+		times -= n;
+	}
+	return true;
+}
+
 bool run_event(struct trainer *t, uint32_t what) { return !t->event[what] || run(t, t->event[what], 1, "an event"); }
 
 /* --- order of samples ---------------------------------------------------------------------- */
@@ -158,8 +178,9 @@ bool run_evaluate(struct trainer *t, const char *split, struct metrics *out)
 	}
 	if (!portion_programs(t, f))
 		return false;
-	bool good = statistics_begin(t, &aside) && reset_evaluation(t) && run(t, f->run_full, f->full, "evaluation") &&
-	            (!f->run_rest || run(t, f->run_rest, 1, "evaluation"));
+	bool good = statistics_begin(t, &aside) && reset_evaluation(t) &&
+	            run_over(t, f->run_full, f->full, f, NULL, 0, f->batch, f->rest, "evaluation") &&
+	            (!f->run_rest || run_over(t, f->run_rest, 1, f, NULL, f->split->n - f->rest, f->rest, 0, "evaluation"));
 	if (!statistics_end(t, &aside) || !good || store_get(t->store, t->eval_loss, &loss) < 0)
 		return false;
 	snprintf(name, sizeof name, "%s.loss", split);
@@ -258,12 +279,16 @@ static bool begin_stage(struct trainer *t)
 	return run_event(t, REIN_STAGE_BEGIN);
 }
 
-/* n steps of the epoch, of which the last is another program. */
-static bool some_steps(struct trainer *t, int64_t n, bool end, bool log)
+/* n steps of the epoch from step `at` on, of which the last is another program. */
+static bool some_steps(struct trainer *t, int64_t at, int64_t n, bool end, bool log)
 {
 	struct compiled *last = t->step_quiet && !log ? t->step_quiet : t->step_last;
+	struct portion *f = portion_find(t, t->train->name);
+	int64_t rows = t->rest ? t->rest : t->batch, from = t->rest ? t->train->n - t->rest : (t->steps - 1) * t->batch;
 
-	return run(t, t->step_full, n - end, "a training step") && (!end || run(t, last, 1, "a training step"));
+	return run_over(t, t->step_full, n - end, f, t->order_host, at * t->batch, t->batch, end ? rows : 0,
+	                "a training step") &&
+	       (!end || run_over(t, last, 1, f, t->order_host, from, rows, 0, "a training step"));
 }
 
 /* The epoch's steps, with the cuts of a stage that prunes between them. */
@@ -274,7 +299,7 @@ static bool run_steps(struct trainer *t, const struct stage *s, bool log)
 	for (int64_t at = 0; at < t->steps; at = to) {
 		int64_t next = prune_next(s, before + at);
 		to = next < before + t->steps ? next - before : t->steps;
-		if (!prune_due(t, s, before + at) || !some_steps(t, to - at, to == t->steps, log))
+		if (!prune_due(t, s, before + at) || !some_steps(t, at, to - at, to == t->steps, log))
 			return false;
 	}
 	return t->at_epoch + 1 < s->epochs || prune_due(t, s, before + t->steps);

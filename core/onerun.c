@@ -319,9 +319,13 @@ static void keep_info(struct experiment *e, const struct rein_dataset_info *info
 static void keep_data(struct experiment *e, struct trainer *t)
 {
 	const struct split *s = data_split(trainer_data(t), "train");
-	if (!s || e->x)
+	if (!s || e->x || e->n_feature)
 		return;
 	keep_info(e, &s->info);
+	if (!s->x) { /* streamed */
+		e->n_feature = s->elements;
+		return;
+	}
 	e->n = s->n;
 	e->n_feature = s->elements;
 	e->n_target = s->info.target == REIN_TARGET_CLASS ? 1 : s->info.target_dim;

@@ -47,6 +47,8 @@ static int settings_list(const struct settings *s, int64_t seed, struct setting_
 	say(out, &n, "log_every", "%lld", (long long)s->log_every);
 	say(out, &n, "track", "%s", s->track ? "yes" : "no");
 	say(out, &n, "eval_batch", "%lld", (long long)s->eval_batch);
+	if (s->data_memory)
+		say(out, &n, "data_memory", "%lld", (long long)s->data_memory);
 	if (s->weights) {
 		say(out, &n, "weights", "%s", "");
 		out[n - 1].text = s->weights;

@@ -207,6 +207,18 @@ static bool run_transforms(struct job *j, int64_t at, struct rein_sample a, void
 	return st >= 0;
 }
 
+/* The target alone. */
+static void decode_target(struct job *j, int64_t at)
+{
+	const struct source *s = j->s;
+	rein_status st = s->dataset->component->vt.dataset.read(s->dataset->self, &s->dataset->host, j->pick[at], NULL,
+	                                                        j->y + (size_t)at * j->y_size);
+	if (st < 0)
+		fail_at(j, at, s->dataset, "cannot be read");
+	else
+		j->state[at] = st == REIN_SKIP ? 2 : 1;
+}
+
 static void decode_one(struct job *j, int64_t at)
 {
 	const struct source *s = j->s;
@@ -245,7 +257,7 @@ static void *work(void *ctx)
 		if (from >= j->n)
 			return NULL;
 		for (int64_t at = from; at < to && at < atomic_load(&j->failed); at++)
-			decode_one(j, at);
+			j->x ? decode_one(j, at) : decode_target(j, at);
 	}
 }
 
@@ -260,8 +272,8 @@ static int thread_count(const struct job *j)
 	return most < n ? (int)most : n;
 }
 
-/* All of the job's samples; the failure of the lowest position is reported. */
-static bool run_job(struct job *j, struct diag *d)
+/* All of the job's samples. */
+static void do_job(struct job *j)
 {
 	pthread_t thread[THREADS_MAX];
 	int n = thread_count(j), started = 0;
@@ -274,11 +286,22 @@ static bool run_job(struct job *j, struct diag *d)
 	while (started)
 		pthread_join(thread[--started], NULL);
 	pthread_mutex_destroy(&j->lock);
+}
+
+/* The failure of the lowest position is reported. */
+static bool job_good(struct job *j, struct diag *d)
+{
 	if (atomic_load(&j->failed) == j->n)
 		return true;
 	j->culprit->host.fail(&j->culprit->host, j->sentence); /* said on another thread */
 	instance_error(j->culprit, d, "cannot be read");
 	return false;
+}
+
+static bool run_job(struct job *j, struct diag *d)
+{
+	do_job(j);
+	return job_good(j, d);
 }
 
 /* --- a split ------------------------------------------------------------------------------ */
@@ -418,4 +441,93 @@ bool decode_samples(const struct source *src, struct data_cache *c, int64_t *pic
 		return false;
 	return s->n > 0 || data_error(d, src->dataset->spec, NULL, "all %lld samples of the split were left out",
 	                              (long long)s->skipped);
+}
+
+/* --- streams ------------------------------------------------------------------------------- */
+bool decode_targets(const struct source *src, int64_t *pick, int64_t n, struct split *s, struct diag *d)
+{
+	struct job j = { .s = src, .to = s, .pick = pick, .n = n };
+	bool good;
+	s->number = pick;
+	s->n = n;
+	j.y_size = src->info.target == REIN_TARGET_CLASS ? sizeof(int32_t) : (size_t)src->info.target_dim * sizeof(float);
+	s->y = j.y = malloc((size_t)n * j.y_size + 1);
+	j.state = calloc((size_t)n + 1, 1);
+	good = s->y && j.state ? run_job(&j, d) : data_error(d, src->dataset->spec, NULL, "out of memory");
+	if (good) {
+		int64_t kept = 0;
+		for (int64_t k = 0; k < n; k++) {
+			if (j.state[k] == 2)
+				continue;
+			memmove(j.y + (size_t)kept * j.y_size, j.y + (size_t)k * j.y_size, j.y_size);
+			s->number[kept++] = s->number[k];
+		}
+		s->skipped = n - kept;
+		s->n = kept;
+		good = kept > 0 || data_error(d, src->dataset->spec, NULL, "all %lld samples of the split were left out",
+		                              (long long)s->skipped);
+	}
+	free(j.state);
+	return good;
+}
+
+struct window {
+	struct job job;
+	int64_t *pick, room;
+	uint8_t *y;
+};
+
+struct window *window_create(const struct split *s, uint8_t *x)
+{
+	struct window *w = calloc(1, sizeof *w);
+	if (!w)
+		abort();
+	w->job.s = split_source(s);
+	w->job.to = s;
+	w->job.x = x;
+	w->job.x_size = (size_t)s->elements;
+	w->job.y_size = s->info.target == REIN_TARGET_CLASS ? sizeof(int32_t) : (size_t)s->info.target_dim * sizeof(float);
+	return w;
+}
+
+void window_destroy(struct window *w)
+{
+	free(w->pick);
+	free(w->y);
+	free(w->job.state);
+	free(w);
+}
+
+void window_read(struct window *w, int64_t n, const int64_t *sample)
+{
+	if (n > w->room) {
+		w->pick = realloc(w->pick, (size_t)n * sizeof *w->pick);
+		w->y = realloc(w->y, (size_t)n * w->job.y_size);
+		w->job.state = realloc(w->job.state, (size_t)n);
+		if (!w->pick || !w->y || !w->job.state)
+			abort(); /* bookkeeping: nothing sensible is left to do */
+		w->room = n;
+	}
+	for (int64_t i = 0; i < n; i++)
+		w->pick[i] = w->job.to->number[sample[i]];
+	memset(w->job.state, 0, (size_t)n);
+	w->job.pick = w->pick;
+	w->job.y = w->y;
+	w->job.n = n;
+	do_job(&w->job);
+}
+
+bool window_good(struct window *w, struct diag *d)
+{
+	char name[512];
+	if (!job_good(&w->job, d))
+		return false;
+	for (int64_t i = 0; i < w->job.n; i++)
+		if (w->job.state[i] == 2)
+			return data_error(
+				d, w->job.s->dataset->spec, NULL,
+				"%s cannot be decoded; that is found too late to leave it out, since the samples are read while "
+				"training ([run] data_memory)",
+				sample_name(w->job.s, w->pick[i], name, sizeof name));
+	return true;
 }

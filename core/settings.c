@@ -62,6 +62,11 @@ static void read_eval_batch(const struct reader *r)
 	read_int(r, &r->s->eval_batch, 1, 1 << 24, "a number of samples from 1");
 }
 
+static void read_data_memory(const struct reader *r)
+{
+	read_int(r, &r->s->data_memory, 0, 1 << 30, "MiB, or 0 for as much as the samples need");
+}
+
 static void read_log_every(const struct reader *r)
 {
 	read_int(r, &r->s->log_every, 1, 1000000000, "a number of epochs from 1");
@@ -219,6 +224,7 @@ static const struct {
 	{ "track", read_track },
 	{ "eval_batch", read_eval_batch },
 	{ "checkpoint_seconds", read_checkpoint },
+	{ "data_memory", read_data_memory },
 	{ "weights", read_weights },
 	{ "bounds", read_bounds },
 	{ "weights_on", read_weights_on },

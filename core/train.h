@@ -60,6 +60,8 @@ struct meter {
 struct portion {
 	struct split *split;
 	struct state *x, *y;
+	struct state *slot;        /* streamed: the row of x that holds each sample, or -1 */
+	struct stream *stream;     /* streamed, else NULL */
 	int64_t batch, full, rest; /* evaluation: full batches of `batch`, then one of `rest` */
 	struct compiled *run_full, *run_rest;
 };
@@ -187,6 +189,7 @@ struct pass {
 	int kind;
 	bool dry;                /* the first look: finds parameters, scalars and metrics; nothing of it runs */
 	bool quiet;              /* metrics are not recorded */
+	bool streams;            /* who runs it sees to it that streamed samples are there */
 	bool diagnose;           /* count what is not finite in every layer */
 	uint32_t call, call_now; /* forward calls so far; number of the current one */
 	bool in_param;           /* a `param` slot is being recorded */
@@ -237,6 +240,14 @@ rein_val pass_forward_once(struct pass *, uint32_t flags);
 void pass_batch(struct pass *, const struct portion *, rein_val id);
 /* Notes a value whose elements that are not finite are counted (diagnose only). */
 void pass_probe(struct pass *, const char *what, const struct instance *who, const char *name, rein_val v);
+
+/* --- stream.c ------------------------------------------------------------------------------------ */
+struct stream *stream_create(struct trainer *, struct portion *, int64_t rows);
+void stream_destroy(struct stream *); /* accepts NULL */
+int64_t stream_rows(const struct stream *);
+/* Samples at places first .. first + n - 1 of an order (NULL: as stored) are there when it returns, and
+ * the `next` ones behind them are being read. A split that is not streamed has all. */
+bool stream_need(struct portion *, const int32_t *order, int64_t first, int64_t n, int64_t next);
 
 /* --- augment.c ------------------------------------------------------------------------------------ */
 /* Share of samples it changes. */

@@ -109,7 +109,7 @@ struct compiled *build(struct trainer *t, struct program *p)
 static bool open_data(struct trainer *t)
 {
 	t->data = data_open(t->env.config, t->env.registry, &t->env.host, t->env.settings->rng, t->n_transform,
-	                    t->transform, t->env.cache, t->diag);
+	                    t->transform, t->env.cache, t->env.settings->data_memory << 20, t->diag);
 	if (!t->data)
 		return false;
 	t->train = data_split(t->data, "train");
@@ -207,15 +207,32 @@ static bool model_facts(struct trainer *t)
 }
 
 /* --- states -------------------------------------------------------------------------------------- */
+/* Rows of a streamed split's window: half of the memory given (the other half is the host's), but a
+ * batch of training and of evaluation at least. */
+static int64_t window_rows(const struct trainer *t, const struct split *s)
+{
+	int64_t rows = (t->env.settings->data_memory << 20) / 2 / s->elements, eval = t->env.settings->eval_batch;
+
+	rows = rows < t->batch && s == t->train ? t->batch : rows;
+	rows = rows < eval ? eval : rows;
+	return rows > s->n ? s->n : rows;
+}
+
 static void declare_portion(struct trainer *t, struct portion *f, struct split *s)
 {
 	int64_t dim[REIN_MAX_RANK] = { s->n };
 
 	f->split = s;
+	if (s->streamed) {
+		f->slot = counter(t, trainer_text(t, "data.%s.slot", s->name), REIN_I32_T, 1, dim, STATE_DATA);
+		dim[0] = window_rows(t, s);
+		f->stream = stream_create(t, f, dim[0]);
+	}
 	for (uint32_t i = 0; i < s->info.rank; i++)
 		dim[i + 1] = s->info.dim[i];
 	f->x = counter(t, trainer_text(t, "data.%s.x", s->name), s->info.dtype == REIN_U8_T ? REIN_U8_T : REIN_REAL_T,
 	               s->info.rank + 1, dim, STATE_DATA);
+	dim[0] = s->n;
 	dim[1] = s->info.target_dim;
 	bool classes = s->info.target == REIN_TARGET_CLASS;
 	f->y = counter(t, trainer_text(t, "data.%s.y", s->name), classes ? REIN_I32_T : REIN_REAL_T, classes ? 1 : 2, dim,
@@ -248,7 +265,7 @@ static bool upload_data(struct trainer *t)
 {
 	for (int i = 0; i < t->n_portion; i++) {
 		struct portion *f = &t->portion[i];
-		if (store_set(t->store, f->x, f->split->x) < 0 || store_set(t->store, f->y, f->split->y) < 0) {
+		if ((!f->stream && store_set(t->store, f->x, f->split->x) < 0) || store_set(t->store, f->y, f->split->y) < 0) {
 			diag_error(t->diag, NULL, "the data of '%s' could not be brought to backend '%s'", f->split->name,
 			           t->env.backend->name);
 			return false;
@@ -552,6 +569,8 @@ void trainer_destroy(struct trainer *t)
 	for (int i = 0; t->path && i < t->net[0]->n_param; i++)
 		free(t->path[i]);
 	free(t->path);
+	for (int i = 0; i < t->n_portion; i++)
+		stream_destroy(t->portion[i].stream);
 	for (int i = 0; i < t->n_net; i++)
 		network_destroy(t->net[i]);
 	store_destroy(t->store);

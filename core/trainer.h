@@ -26,6 +26,7 @@ struct settings {
 	int64_t log_every;         /* epochs between evaluations and log lines; the last always; default 1 */
 	bool track;                /* keep all parameters after each epoch, for reports */
 	int64_t eval_batch;        /* default 1000 */
+	int64_t data_memory;       /* MiB for the samples of a split; larger ones are streamed; 0: no limit */
 	double checkpoint_seconds; /* at most this often; 0: after every epoch; < 0: never */
 	const char *weights;       /* safetensors to start from, or NULL */
 	double lo, hi;             /* bounds of inputs, for attacks; equal: not given */
