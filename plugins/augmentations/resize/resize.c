@@ -3,7 +3,8 @@
  * resize: to exactly size=H,W, bilinear, antialiased where it shrinks, as PIL does it:
  * first along rows, then along columns, each with triangle weights as wide as the step
  * between output pixels; on bytes in fixed point with 22 fractional bits, rounded to a
- * byte after each of the two passes, so that results are PIL's. (From release 13 on Pillow
+ * byte after each of the two passes, so that results are PIL's. antialias=no has weights of
+ * neighbouring pixels alone, as torch.nn.functional.interpolate has by default. (From release 13 on Pillow
  * takes columns first for some sizes; results then differ by 1.) Floats are not rounded.
  */
 #include <math.h>
@@ -15,10 +16,14 @@
 
 struct resize {
 	struct rein_ints size;
+	int32_t antialias;
 };
 
 static const struct rein_key resize_keys[] = {
-	REIN_INTS(struct resize, size, NULL, 1, 65536, 0, "height,width; one number stands for both"), REIN_KEYS_END
+	REIN_INTS(struct resize, size, NULL, 1, 65536, 0, "height,width; one number stands for both"),
+	REIN_BOOL(struct resize, antialias, "yes",
+	          "weights as wide as the step between output pixels, as PIL; no: two pixels"),
+	REIN_KEYS_END
 };
 
 static rein_status resize_create(void *self, const struct rein_host *h)
@@ -56,10 +61,10 @@ static void axis_free(const struct rein_host *h, struct axis *a)
 }
 
 /* Output k sits at c = (k + 1/2) from/to; input j weighs max(0, 1 - |j + 1/2 - c| / w), with
- * w = max(from/to, 1), over the inputs whose middles round into [c - w, c + w]. */
-static rein_status axis_make(const struct rein_host *h, int64_t from, int64_t to, struct axis *a)
+ * w = max(from/to, 1) or 1, over the inputs whose middles round into [c - w, c + w]. */
+static rein_status axis_make(const struct rein_host *h, int64_t from, int64_t to, int antialias, struct axis *a)
 {
-	double step = (double)from / (double)to, w = step > 1 ? step : 1;
+	double step = (double)from / (double)to, w = antialias && step > 1 ? step : 1;
 	a->from = from;
 	a->to = to;
 	a->taps = 2 * (int64_t)ceil(w) + 1;
@@ -126,16 +131,16 @@ static void pass_float(const struct axis *a, int64_t outer, int64_t inner, const
 static rein_status resize_sample(const void *self, const struct rein_host *h, int64_t number, int64_t epoch,
                                  const struct rein_sample *in, struct rein_sample *out)
 {
+	const struct resize *s = self;
 	int64_t c = in->dim[0], height = in->dim[1], width = in->dim[2];
 	uint64_t size = in->dtype == REIN_U8_T ? 1 : sizeof(float);
 	struct axis x = { 0 }, y = { 0 };
 	void *half = h->alloc(h, (uint64_t)(c * height * out->dim[2]) * size); /* (C,H,W') */
-	rein_status st = half ? axis_make(h, width, out->dim[2], &x) : REIN_ERROR;
-	(void)self;
+	rein_status st = half ? axis_make(h, width, out->dim[2], s->antialias, &x) : REIN_ERROR;
 	(void)number;
 	(void)epoch;
 	if (st == REIN_OK)
-		st = axis_make(h, height, out->dim[1], &y);
+		st = axis_make(h, height, out->dim[1], s->antialias, &y);
 	if (st == REIN_OK && in->dtype == REIN_U8_T) {
 		pass_u8(&x, c * height, 1, in->data, half);
 		pass_u8(&y, c, x.to, half, out->data);
