@@ -143,8 +143,9 @@ static void check_one(struct trainer *t, const struct instance *in)
 	if (vt->affine && (*in->common.on || in->common.p >= 0))
 		at_instance(t->diag, in, "'%s' is part of the model, for every sample of every split: p= and on= mean nothing",
 		            in->component->c.name);
-	if (!vt->record && in->common.p >= 0)
-		at_key(t->diag, in, "p", "'%s' works on single samples on the host and has no p=", in->component->c.name);
+	if (!vt->record && in->common.p >= 0 && strcmp(in->spec->section, "transforms") == 0)
+		at_key(t->diag, in, "p", "'%s' works on single samples on the host and has no p= in [transforms]",
+		       in->component->c.name);
 }
 
 void augment_check(struct trainer *t)
@@ -164,8 +165,15 @@ void augment_check(struct trainer *t)
 	for (int i = 0; i < t->n_augmentation; i++) {
 		const struct rein_augmentation_vt *vt = &t->augmentation[i]->component->vt.augmentation;
 		check_one(t, t->augmentation[i]);
-		if (!vt->record)
-			at_instance(t->diag, t->augmentation[i], "%s works on single samples on the host: put it into [transforms]",
-			            t->augmentation[i]->component->c.name);
+		if (!vt->record && recorded)
+			at_instance(t->diag, t->augmentation[i],
+			            "%s works on single samples on the host and must stand before '%s', which works on batches",
+			            t->augmentation[i]->component->c.name, recorded->spec->name);
+		if (!vt->record && *t->augmentation[i]->common.on && strcmp(t->augmentation[i]->common.on, "train") != 0)
+			at_key(t->diag, t->augmentation[i], "on",
+			       "'%s' works on single samples on the host, of the training split only",
+			       t->augmentation[i]->component->c.name);
+		if (vt->record)
+			recorded = t->augmentation[i];
 	}
 }

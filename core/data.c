@@ -21,6 +21,13 @@ struct owned_split {
 
 static struct owned_split *owned(const struct split *s) { return (struct owned_split *)(uintptr_t)s; }
 
+/* Works on single samples on the host, and nowhere else. */
+static bool host_only(const struct instance *in)
+{
+	const struct rein_augmentation_vt *vt = &in->component->vt.augmentation;
+	return vt->sample && !vt->record;
+}
+
 /* What opening needs at every turn. */
 struct opening {
 	struct registry *registry;
@@ -28,6 +35,8 @@ struct opening {
 	int rng;
 	int n_transform;
 	struct instance **transform; /* those with sample() */
+	int n_augmentation;
+	struct instance *const *augmentation; /* all of them */
 	struct data_cache *cache;
 	int64_t limit; /* bytes of a split's samples, above which they are streamed; 0: none */
 	struct diag *d;
@@ -145,9 +154,27 @@ static bool check_info(const struct instance *ds, const struct rein_dataset_info
 	       data_error(d, spec, NULL, "the dataset gives targets of kind %u, which is not known", i->target);
 }
 
-/* info and identity of the dataset, and dims behind the host transforms */
-static bool make_source(const struct opening *o, struct source *s)
+/* Those of the host's that work on this split: a list of its own, which lives as long as it. */
+static bool choose_transforms(const struct opening *o, struct owned_split *w)
 {
+	struct source *s = &w->source;
+	bool train = !strcmp(w->s.name, "train");
+	w->transform = calloc((size_t)(o->n_transform + o->n_augmentation) + 1, sizeof *w->transform);
+	s->transform = w->transform;
+	for (int i = 0; w->transform && i < o->n_transform; i++)
+		if (!*o->transform[i]->common.on || pattern_match(o->transform[i]->common.on, w->s.name))
+			w->transform[s->n_transform++] = o->transform[i];
+	s->n_fixed = s->n_transform;
+	for (int i = 0; w->transform && train && i < o->n_augmentation; i++)
+		if (host_only(o->augmentation[i]))
+			w->transform[s->n_transform++] = o->augmentation[i];
+	return w->transform || data_error(o->d, s->dataset->spec, NULL, "out of memory");
+}
+
+/* info and identity of the dataset, and dims behind the host transforms */
+static bool make_source(const struct opening *o, struct owned_split *w)
+{
+	struct source *s = &w->source;
 	struct instance *ds = s->dataset;
 	s->info.struct_size = sizeof s->info;
 	const struct instance *was = blame(ds);
@@ -160,12 +187,12 @@ static bool make_source(const struct opening *o, struct source *s)
 	if (!check_info(ds, &s->info, o->d))
 		return false;
 	memcpy(s->in_dim, s->info.dim, sizeof s->in_dim);
-	s->n_transform = o->n_transform;
-	s->transform = o->transform;
+	if (!choose_transforms(o, w))
+		return false;
 	s->identity = identity_of(ds, NULL);
 	s->transformed = s->identity ? strdup(s->identity) : NULL;
-	for (int t = 0; t < o->n_transform; t++) {
-		struct instance *tr = o->transform[t];
+	for (int t = 0; t < s->n_transform; t++) {
+		struct instance *tr = s->transform[t];
 		int64_t out[REIN_MAX_RANK] = { 0 };
 		if (tr->component->vt.augmentation.shape(tr->self, &tr->host, s->info.rank, s->info.dim, out) < 0) {
 			instance_error(tr, o->d, "does not fit the samples");
@@ -234,16 +261,6 @@ static bool corrupt_labels(const struct opening *o, const struct source *src, st
 
 const struct source *split_source(const struct split *s) { return &owned(s)->source; }
 
-/* A list of its own, which lives as long as the split. */
-static bool keep_transforms(struct owned_split *w)
-{
-	size_t n = (size_t)w->source.n_transform;
-	w->transform = calloc(n + 1, sizeof *w->transform);
-	for (size_t i = 0; w->transform && i < n; i++)
-		w->transform[i] = w->source.transform[i];
-	return w->transform;
-}
-
 static bool fill_split(const struct opening *o, const struct spec *spec, struct owned_split *w)
 {
 	struct split *s = &w->s;
@@ -251,7 +268,7 @@ static bool fill_split(const struct opening *o, const struct spec *spec, struct 
 	int64_t *pick = NULL, n = 0;
 	s->name = spec->name;
 	s->dataset = src->dataset = open_dataset(o, spec, &w->own_source);
-	if (!s->dataset || !make_source(o, src))
+	if (!s->dataset || !make_source(o, w))
 		return false;
 	s->info = src->info;
 	if (!select_samples(src, o->env, o->rng, o->d, &pick, &n) || !settle_dims(src, pick, n, &s->info, o->d)) {
@@ -262,9 +279,15 @@ static bool fill_split(const struct opening *o, const struct spec *spec, struct 
 	for (uint32_t k = 0; k < s->info.rank; k++)
 		s->elements *= s->info.dim[k];
 	s->streamed = s->info.dtype == REIN_U8_T && o->limit > 0 && n * s->elements > o->limit;
+	if (src->n_transform > src->n_fixed) { /* every epoch has samples of its own */
+		s->streamed = s->info.dtype == REIN_U8_T;
+		if (!s->streamed)
+			return data_error(o->d, src->transform[src->n_fixed]->spec, NULL,
+			                  "augmentations on the host work on stored bytes; the samples of '%s' are numbers",
+			                  s->name);
+	}
 	if (s->streamed)
-		return keep_transforms(w) && decode_targets(src, pick, n, s, o->d) && check_values(src, s, o->d) &&
-		       corrupt_labels(o, src, s);
+		return decode_targets(src, pick, n, s, o->d) && check_values(src, s, o->d) && corrupt_labels(o, src, s);
 	return decode_samples(src, o->cache, pick, n, s, &w->shared, o->d) && check_values(src, s, o->d) &&
 	       corrupt_labels(o, src, s);
 }
@@ -435,10 +458,17 @@ static void split_destroy(struct split *s)
 }
 
 struct data *data_open(const struct config *config, struct registry *registry, const struct host_env *env, int rng,
-                       int n_transform, struct instance *const *transform, struct data_cache *cache, int64_t limit,
-                       struct diag *d)
+                       int n_transform, struct instance *const *transform, int n_augmentation,
+                       struct instance *const *augmentation, struct data_cache *cache, int64_t limit, struct diag *d)
 {
-	struct opening o = { .registry = registry, .env = env, .rng = rng, .cache = cache, .limit = limit, .d = d };
+	struct opening o = { .registry = registry,
+		                 .env = env,
+		                 .rng = rng,
+		                 .n_augmentation = n_augmentation,
+		                 .augmentation = augmentation,
+		                 .cache = cache,
+		                 .limit = limit,
+		                 .d = d };
 	const struct section *section = config_section(config, "data");
 	struct data *data = calloc(1, sizeof *data);
 	bool good = take_transforms(&o, n_transform, transform);
@@ -455,8 +485,6 @@ struct data *data_open(const struct config *config, struct registry *registry, c
 	if (good)
 		notices(&o, data);
 	free(o.transform);
-	for (int i = 0; data && i < data->n; i++)
-		owned(data->split[i])->source.transform = owned(data->split[i])->transform; /* the caller's list may go */
 	if (good)
 		return data;
 	if (!section || !section->n_spec) {

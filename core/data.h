@@ -46,6 +46,9 @@ struct data *data_open(const struct config *, struct registry *, const struct ho
 void data_destroy(struct data *); /* accepts NULL */
 /* Other samples for a split: takes over x, y and number, n of each. */
 void data_replace(struct split *, void *x, void *y, int64_t *number, int64_t n);
+                       struct instance *const *transform, int n_augmentation, struct instance *const *augmentation,
+                       struct data_cache *, int64_t limit, struct diag *);
+void data_destroy(struct data *);                                /* accepts NULL */
 struct split *data_split(const struct data *, const char *name); /* or NULL */
 /* "there is no split 'vall' in [data]; did you mean 'val'? there are: train, val". Gives back buf. */
 const char *data_no_split(const struct data *, const char *name, char *buf, size_t size);

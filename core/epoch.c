@@ -42,7 +42,7 @@ static bool run(struct trainer *t, struct compiled *c, int64_t times, const char
 /* Runs c `times` times, each over `rows` samples, from place `first` of an order on; the samples of
  * streamed splits come window by window, and `behind` of those that other programs use next too. */
 static bool run_over(struct trainer *t, struct compiled *c, int64_t times, struct portion *f, const int32_t *order,
-                     int64_t first, int64_t rows, int64_t behind, const char *what)
+                     int64_t first, int64_t rows, int64_t behind, int64_t epoch, const char *what)
 {
 	if (!f->stream)
 		return run(t, c, times, what);
@@ -51,7 +51,7 @@ static bool run_over(struct trainer *t, struct compiled *c, int64_t times, struc
 		n = n > times ? times : n;
 		left = (times - n) * rows + behind;
 		left = left > n * rows && times > n ? n * rows : left;
-		if (!stream_need(f, order, first, n * rows, left) || !run(t, c, n, what))
+		if (!stream_need(f, order, first, n * rows, left, epoch) || !run(t, c, n, what))
 			return false;
 		first += n * rows;
 		times -= n;
@@ -178,9 +178,10 @@ bool run_evaluate(struct trainer *t, const char *split, struct metrics *out)
 	}
 	if (!portion_programs(t, f))
 		return false;
-	bool good = statistics_begin(t, &aside) && reset_evaluation(t) &&
-	            run_over(t, f->run_full, f->full, f, NULL, 0, f->batch, f->rest, "evaluation") &&
-	            (!f->run_rest || run_over(t, f->run_rest, 1, f, NULL, f->split->n - f->rest, f->rest, 0, "evaluation"));
+	bool good =
+		statistics_begin(t, &aside) && reset_evaluation(t) &&
+		run_over(t, f->run_full, f->full, f, NULL, 0, f->batch, f->rest, -1, "evaluation") &&
+		(!f->run_rest || run_over(t, f->run_rest, 1, f, NULL, f->split->n - f->rest, f->rest, 0, -1, "evaluation"));
 	if (!statistics_end(t, &aside) || !good || store_get(t->store, t->eval_loss, &loss) < 0)
 		return false;
 	snprintf(name, sizeof name, "%s.loss", split);
@@ -286,9 +287,9 @@ static bool some_steps(struct trainer *t, int64_t at, int64_t n, bool end, bool 
 	struct portion *f = portion_find(t, t->train->name);
 	int64_t rows = t->rest ? t->rest : t->batch, from = t->rest ? t->train->n - t->rest : (t->steps - 1) * t->batch;
 
-	return run_over(t, t->step_full, n - end, f, t->order_host, at * t->batch, t->batch, end ? rows : 0,
+	return run_over(t, t->step_full, n - end, f, t->order_host, at * t->batch, t->batch, end ? rows : 0, t->total_epoch,
 	                "a training step") &&
-	       (!end || run_over(t, last, 1, f, t->order_host, from, rows, 0, "a training step"));
+	       (!end || run_over(t, last, 1, f, t->order_host, from, rows, 0, t->total_epoch, "a training step"));
 }
 
 /* The epoch's steps, with the cuts of a stage that prunes between them. */

@@ -145,6 +145,7 @@ struct job {
 	pthread_mutex_t lock;
 	char sentence[1024]; /* of that failure */
 	struct instance *culprit;
+	int64_t epoch; /* of training, for augmentations; < 0: without them */
 };
 
 /* Remembers the failure at the lowest position, so that every run names the same one. */
@@ -176,35 +177,59 @@ static rein_status shape_of(const struct source *s, int64_t i, int64_t *dim)
 	return vt->shape(s->dataset->self, &s->dataset->host, i, dim);
 }
 
-/* The host transforms in turn: from a, whose data are freed, into `last`. */
+/* Does this sample stay as it is, in this epoch? Drawn for each alone where p= is below 1. */
+static bool left_out(const struct instance *in, int64_t number, int64_t epoch)
+{
+	double own = in->component->vt.augmentation.p, p = in->common.p >= 0 ? in->common.p : own > 0 ? own : 1;
+	uint32_t word[4] = { 0 };
+	if (p < 1)
+		in->host.random(&in->host, (uint64_t)number, (uint64_t)epoch * 65536 + 65535, word);
+	return p < 1 && (double)(word[0] >> 8) * 0x1p-24 >= p;
+}
+
+/* Transforms and, in an epoch of training, augmentations: how many of the list. */
+static int n_host(const struct job *j) { return j->epoch < 0 ? j->s->n_fixed : j->s->n_transform; }
+
+/* One of them: a becomes what it makes of it; its data are freed. */
+static bool run_transform(struct job *j, int64_t at, struct instance *tr, struct rein_sample *a)
+{
+	const struct rein_augmentation_vt *vt = &tr->component->vt.augmentation;
+	struct rein_sample b = *a;
+	const struct instance *was = blame(tr);
+	rein_status st = vt->shape(tr->self, &tr->host, a->rank, a->dim, b.dim);
+	b.data = st >= 0 ? malloc((size_t)product(b.rank, b.dim) * element_size(b.dtype) + 1) : NULL;
+	if (st >= 0)
+		st = b.data ? vt->sample(tr->self, &tr->host, j->pick[at], j->epoch < 0 ? 0 : j->epoch, a, &b) : REIN_ERROR;
+	blame_back(was);
+	if (st < 0) {
+		fail_at(j, at, tr, "failed");
+		free(b.data);
+		return false;
+	}
+	free(a->data);
+	*a = b;
+	return true;
+}
+
+/* The host's part in turn: from a, whose data are freed, into `last`. */
 static bool run_transforms(struct job *j, int64_t at, struct rein_sample a, void *last)
 {
-	rein_status st = REIN_OK;
-	for (int t = 0; st >= 0 && t < j->s->n_transform; t++) {
-		struct instance *tr = j->s->transform[t];
-		const struct rein_augmentation_vt *vt = &tr->component->vt.augmentation;
-		struct rein_sample b = a;
-		bool end = t + 1 == j->s->n_transform;
-		b.data = NULL;
-		const struct instance *was = blame(tr);
-		st = vt->shape(tr->self, &tr->host, a.rank, a.dim, b.dim);
-		if (st >= 0 && end && memcmp(b.dim, j->to->info.dim, a.rank * sizeof *b.dim)) {
-			fail_at(j, at, tr, "gives a shape that differs from the other samples'");
-			st = REIN_ERROR;
-		}
-		if (st >= 0) {
-			b.data = end ? last : malloc((size_t)product(b.rank, b.dim) * element_size(b.dtype) + 1);
-			st = b.data ? vt->sample(tr->self, &tr->host, j->pick[at], 0, &a, &b) : REIN_ERROR;
-		}
-		blame_back(was);
-		if (st < 0)
-			fail_at(j, at, tr, "failed");
-		free(a.data);
-		a = b;
+	struct instance *tr = NULL;
+	bool good = true;
+	for (int t = 0; good && t < n_host(j); t++) {
+		if (t >= j->s->n_fixed && left_out(j->s->transform[t], j->pick[at], j->epoch))
+			continue;
+		tr = j->s->transform[t];
+		good = run_transform(j, at, tr, &a);
 	}
-	if (a.data != last)
-		free(a.data);
-	return st >= 0;
+	if (good && memcmp(a.dim, j->to->info.dim, a.rank * sizeof *a.dim)) {
+		fail_at(j, at, tr ? tr : j->s->dataset, "gives a shape that differs from the other samples'");
+		good = false;
+	}
+	if (good)
+		memcpy(last, a.data, (size_t)product(a.rank, a.dim) * element_size(a.dtype));
+	free(a.data);
+	return good;
 }
 
 /* The target alone. */
@@ -427,7 +452,7 @@ static bool decode_alone(struct job *j, struct split *s, struct diag *d)
 bool decode_samples(const struct source *src, struct data_cache *c, int64_t *pick, int64_t n, struct split *s,
                     bool *shared, struct diag *d)
 {
-	struct job j = { .s = src, .to = s };
+	struct job j = { .s = src, .to = s, .epoch = -1 };
 	int64_t bytes;
 	s->number = pick;
 	s->n = n;
@@ -498,7 +523,7 @@ void window_destroy(struct window *w)
 	free(w);
 }
 
-void window_read(struct window *w, int64_t n, const int64_t *sample)
+void window_read(struct window *w, int64_t n, const int64_t *sample, int64_t epoch)
 {
 	if (n > w->room) {
 		w->pick = realloc(w->pick, (size_t)n * sizeof *w->pick);
@@ -514,6 +539,7 @@ void window_read(struct window *w, int64_t n, const int64_t *sample)
 	w->job.pick = w->pick;
 	w->job.y = w->y;
 	w->job.n = n;
+	w->job.epoch = epoch;
 	do_job(&w->job);
 }
 

@@ -11,9 +11,9 @@
 /* A dataset with the host transforms behind it. */
 struct source {
 	struct instance *dataset;
-	struct rein_dataset_info info; /* dim: after the transforms; -1 where still open */
-	int64_t in_dim[REIN_MAX_RANK]; /* as the dataset gives them */
-	int n_transform;
+	struct rein_dataset_info info;     /* dim: after the transforms; -1 where still open */
+	int64_t in_dim[REIN_MAX_RANK];     /* as the dataset gives them */
+	int n_transform, n_fixed;          /* the first n_fixed are transforms, the others augmentations */
 	struct instance *const *transform; /* those with `sample` alone, in order */
 	char *identity;                    /* component, keys (paths resolved): equal for the same samples */
 	char *transformed;                 /* identity and transforms: equal for the same bytes */
@@ -65,12 +65,12 @@ bool decode_samples(const struct source *, struct data_cache *, int64_t *pick, i
 /* Of a split that is read while it is used: targets only; s->x stays NULL. */
 bool decode_targets(const struct source *, int64_t *pick, int64_t n, struct split *s, struct diag *);
 const struct source *split_source(const struct split *);
-/* Reads samples of such a split, by their places in it, into rows at x, with threads of its own; what
+/* Reads samples of such a split, by their places in it, with the augmentations of a training epoch (< 0: none), into rows at x, with threads of its own; what
  * went wrong is told by window_good(), on the thread that may tell. */
 struct window;
 struct window *window_create(const struct split *, uint8_t *x);
 void window_destroy(struct window *);
-void window_read(struct window *, int64_t n, const int64_t *sample);
+void window_read(struct window *, int64_t n, const int64_t *sample, int64_t epoch);
 bool window_good(struct window *, struct diag *);
 /* Dims that the dataset leaves open are settled by the picked samples themselves. */
 bool settle_dims(const struct source *, const int64_t *pick, int64_t n, struct rein_dataset_info *, struct diag *);

@@ -393,7 +393,8 @@ void step_diagnose(struct trainer *t, int64_t entry)
 	p.probe = NULL;
 	struct compiled *c = build(t, pass_end(&p));
 	int64_t at = last ? t->train->n - t->rest : entry * t->batch;
-	if (c && stream_need(portion_find(t, t->train->name), t->order_host, at, last ? t->rest : t->batch, 0) &&
+	if (c &&
+	    stream_need(portion_find(t, t->train->name), t->order_host, at, last ? t->rest : t->batch, 0, t->total_epoch) &&
 	    compiled_run(c, 1) >= 0)
 		for (int i = 0; i < n && !bad; i++)
 			if (compiled_output(c, (uint32_t)i, &bad, sizeof bad) >= 0 && bad)

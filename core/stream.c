@@ -19,6 +19,7 @@ struct stream {
 	int64_t rows, row_bytes;
 	int64_t *want, n_want; /* sample numbers being read, or read, into `host` */
 	int64_t *there, n_there;
+	int64_t want_epoch, there_epoch; /* of training, for augmentations on the host; -1: without them */
 	uint8_t *host;
 	int32_t *slot; /* per sample of the split: its row on the device, or -1 */
 	struct window *reading;
@@ -48,7 +49,7 @@ static void *read_window(void *arg)
 {
 	struct stream *s = arg;
 
-	window_read(s->reading, s->n_want, s->want);
+	window_read(s->reading, s->n_want, s->want, s->want_epoch);
 	return NULL;
 }
 
@@ -87,8 +88,9 @@ static int64_t *numbers(const int32_t *order, int64_t first, int64_t n)
 }
 
 /* Takes v over as what is read next, on another thread. */
-static void begin(struct stream *s, const int64_t *v, int64_t n)
+static void begin(struct stream *s, const int64_t *v, int64_t n, int64_t epoch)
 {
+	s->want_epoch = epoch;
 	memcpy(s->want, v, (size_t)n * sizeof *v);
 	s->n_want = n;
 	s->pending = n > 0 && !pthread_create(&s->thread, NULL, read_window, s);
@@ -109,12 +111,13 @@ static bool bring(struct stream *s)
 		s->slot[s->want[i]] = (int32_t)i;
 	memcpy(s->there, s->want, (size_t)s->n_want * sizeof *s->want);
 	s->n_there = s->n_want;
+	s->there_epoch = s->want_epoch;
 	return store_set(t->store, s->f->x, s->host) >= 0 && store_set(t->store, s->f->slot, s->slot) >= 0;
 }
 
 int64_t stream_rows(const struct stream *s) { return s->rows; }
 
-bool stream_need(struct portion *f, const int32_t *order, int64_t first, int64_t n, int64_t next)
+bool stream_need(struct portion *f, const int32_t *order, int64_t first, int64_t n, int64_t next, int64_t epoch)
 {
 	struct stream *s = f->stream;
 	bool good = true;
@@ -122,10 +125,10 @@ bool stream_need(struct portion *f, const int32_t *order, int64_t first, int64_t
 	if (!s || n <= 0)
 		return true;
 	int64_t *v = numbers(order, first, n);
-	if (!same(v, n, s->there, s->n_there)) {
-		if (!same(v, n, s->want, s->n_want)) {
+	if (epoch != s->there_epoch || !same(v, n, s->there, s->n_there)) {
+		if (epoch != s->want_epoch || !same(v, n, s->want, s->n_want)) {
 			join(s);
-			begin(s, v, n);
+			begin(s, v, n, epoch);
 		}
 		good = bring(s);
 	}
@@ -133,8 +136,8 @@ bool stream_need(struct portion *f, const int32_t *order, int64_t first, int64_t
 	next = next > s->rows ? s->rows : next;
 	if (good && next > 0 && !s->pending) {
 		v = numbers(order, first + n, next);
-		if (!same(v, next, s->want, s->n_want))
-			begin(s, v, next);
+		if (epoch != s->want_epoch || !same(v, next, s->want, s->n_want))
+			begin(s, v, next, epoch);
 		free(v);
 	}
 	return good;

@@ -246,8 +246,9 @@ struct stream *stream_create(struct trainer *, struct portion *, int64_t rows);
 void stream_destroy(struct stream *); /* accepts NULL */
 int64_t stream_rows(const struct stream *);
 /* Samples at places first .. first + n - 1 of an order (NULL: as stored) are there when it returns, and
- * the `next` ones behind them are being read. A split that is not streamed has all. */
-bool stream_need(struct portion *, const int32_t *order, int64_t first, int64_t n, int64_t next);
+ * the `next` ones behind them are being read. epoch: of training, for augmentations on the
+ * host; -1: without them. A split that is not streamed has all. */
+bool stream_need(struct portion *, const int32_t *order, int64_t first, int64_t n, int64_t next, int64_t epoch);
 
 /* --- augment.c ------------------------------------------------------------------------------------ */
 /* Share of samples it changes. */

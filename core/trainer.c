@@ -108,8 +108,9 @@ struct compiled *build(struct trainer *t, struct program *p)
 /* --- data ------------------------------------------------------------------------------------- */
 static bool open_data(struct trainer *t)
 {
-	t->data = data_open(t->env.config, t->env.registry, &t->env.host, t->env.settings->rng, t->n_transform,
-	                    t->transform, t->env.cache, t->env.settings->data_memory << 20, t->diag);
+	t->data =
+		data_open(t->env.config, t->env.registry, &t->env.host, t->env.settings->rng, t->n_transform, t->transform,
+	              t->n_augmentation, t->augmentation, t->env.cache, t->env.settings->data_memory << 20, t->diag);
 	if (!t->data)
 		return false;
 	t->train = data_split(t->data, "train");

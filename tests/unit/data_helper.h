@@ -58,7 +58,7 @@ static inline struct opened_data open_file(const char *path, const char *dir, ui
 		o.n_transform++;
 	}
 	if (c && good && !diag_errors(o.diag))
-		o.data = data_open(c, o.registry, &env, rng, o.n_transform, o.transform, cache, 0, o.diag);
+		o.data = data_open(c, o.registry, &env, rng, o.n_transform, o.transform, 0, NULL, cache, 0, o.diag);
 	diag_flush(o.diag, out);
 	fclose(out);
 	shorten(o.said, dir);

@@ -132,7 +132,7 @@ Test(augmentations, hang_on_no_thread)
 Test(augmentations, what_cannot_be_is_said)
 {
 	refused("[augmentations]\na = invert on=vall\n", "on=vall matches no split; there are: train, val");
-	refused("[augmentations]\na = resize size=4\n", "works on single samples on the host");
+	refused("[augmentations]\na = resize size=8\nb = one_of of=a\n", "works on single samples on the host");
 	refused("[augmentations]\na = random_crop size=4 p=0.5\nb = invert\n",
 	        "with p= below 1 the shape of the samples must stay");
 	refused("[augmentations]\na = random_crop size=9\n", "a window of 9 does not fit into 8 pixels with padding 0");

@@ -231,7 +231,7 @@ Test(data, notices)
 	unlink(path);
 	c = config_build(f, NULL, 0, NULL, d);
 	for (int i = 0; i < 3; i++) {
-		struct data *data = data_open(c, r, &env, RNG_PHILOX, 0, NULL, cache, 0, d);
+		struct data *data = data_open(c, r, &env, RNG_PHILOX, 0, NULL, 0, NULL, cache, 0, d);
 		cr_assert(data);
 		data_destroy(data);
 		cr_assert(said == 1 && !strcmp(last_said, "[data] val: 10 of its 30 samples are also in 'train'"), "%s",

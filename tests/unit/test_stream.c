@@ -78,3 +78,56 @@ Test(stream, what_needs_all_samples_says_so)
 	cr_expect(strstr(r.why, "read while they are used"), "%s", r.why);
 	rig_close(&r);
 }
+
+/* --- augmentations on the host ------------------------------------------------------------------- */
+#define SHADE "[data]\ntrain = shapes samples=60 size=8 classes=3\nval = shapes samples=30 size=8 classes=3 seed=2\n"
+#define SMALL \
+	"[network]\nflat = flatten\nout = linear units=3\n[loss]\nce = cross_entropy\n[optimizer]\nsgd = sgd lr=0.1\n"
+
+static bool shaded(struct rig *r, const char *run, const char *augmentations, uint32_t threads)
+{
+	char text[2048];
+	snprintf(text, sizeof text, "[run]\nconfig = 1\nepochs = 3\n%s" SHADE "[augmentations]\n%s" SMALL, run,
+	         augmentations);
+	return rig_open(r, text, threads);
+}
+
+Test(stream, augmentations_on_the_host_belong_to_sample_and_epoch)
+{
+	struct metrics m = { 0 };
+	struct rig a, b, plain;
+	cr_assert(shaded(&a, "batch = 20\n", "s = host_shade\n", 1), "%s", a.why);
+	cr_assert(shaded(&b, "batch = 20\ndata_memory = 1\n", "s = host_shade\n", 3), "%s", b.why);
+	cr_assert(shaded(&plain, "batch = 20\n", "s = host_shade p=0\n", 1), "%s", plain.why);
+	cr_assert(rig_run(&a, &m) && rig_run(&b, &m) && rig_run(&plain, &m), "%s%s", a.why, b.why);
+	cr_expect(rig_same(&a, &b));
+	cr_expect_neq(rig_at(&a, "out.weight", 5), rig_at(&plain, "out.weight", 5));
+	int changed = 0, other = 0;
+	for (int64_t i = 0; i < 60; i++) {
+		struct shown one, two, none;
+		cr_assert(trainer_show(a.t, "train", i, 1, &one, a.diag) && trainer_show(b.t, "train", i, 2, &two, b.diag));
+		cr_assert(trainer_show(a.t, "train", i, 0, &none, a.diag));
+		changed += memcmp(one.after[0], none.after[0], 64 * sizeof(float)) != 0;
+		other += memcmp(one.after[0], two.after[0], 64 * sizeof(float)) != 0;
+		shown_finish(&one);
+		shown_finish(&two);
+		shown_finish(&none);
+	}
+	cr_expect(changed > 15 && changed < 45, "%d of 60 are changed", changed);
+	cr_expect_gt(other, 20, "epochs are alike");
+	metrics_finish(&m);
+	rig_close(&a);
+	rig_close(&b);
+	rig_close(&plain);
+}
+
+Test(stream, augmentations_on_the_host_come_first)
+{
+	struct rig r;
+	cr_expect_not(shaded(&r, "", "m = hflip\ns = host_shade\n", 1));
+	cr_expect(strstr(r.why, "must stand before 'm'"), "%s", r.why);
+	rig_close(&r);
+	cr_expect_not(shaded(&r, "", "s = host_shade on=val\n", 1));
+	cr_expect(strstr(r.why, "of the training split only"), "%s", r.why);
+	rig_close(&r);
+}
