@@ -18,26 +18,52 @@ void rig_report(struct rig *r, const char *what)
 	cr_assert(0, "%s: %s", what, text);
 }
 
+/* "cuda loops=host" into a name and keys, in text; returns how many keys. */
+static int split(char *text, struct arg *arg, int room)
+{
+	int n = 0;
+	for (char *at = strchr(text, ' '); at && n < room; at = strchr(at, ' ')) {
+		*at++ = 0;
+		char *equals = strchr(at, '=');
+		if (!equals)
+			break;
+		*equals = 0;
+		arg[n++] = (struct arg){ .key = at, .value = equals + 1 };
+		at = equals + 1;
+	}
+	return n;
+}
+
 struct rig *rig_create_isa(uint32_t flags, uint32_t threads, uint32_t real_size, const char *isa)
 {
+	/* another backend than the cpu: the same tests hold it; double and instruction sets stay with the cpu */
+	static char other[256];
+	const char *env_backend = getenv("REIN_TEST_BACKEND");
+	bool cpu = !env_backend || real_size != 4;
 	struct rig *r = calloc(1, sizeof *r);
-	struct arg arg = { .key = "isa", .value = isa };
-	struct spec spec = { .section = "run", .name = "cpu", .component = "cpu", .n_arg = isa ? 1 : 0, .arg = &arg };
+	struct arg arg[4] = { { .key = "isa", .value = isa } };
+	struct spec spec = { .section = "run", .name = "backend", .component = "cpu", .n_arg = isa ? 1 : 0, .arg = arg };
+	if (!cpu) {
+		snprintf(other, sizeof other, "%s", env_backend);
+		spec.n_arg = split(other, arg, 4);
+		spec.component = other;
+	}
 	struct spec *kept = malloc(sizeof spec + sizeof arg);
 	struct host_env env = { .seed = 1 };
 	struct rein_backend_options o = { .struct_size = sizeof o, .threads = threads, .device = -1, .flags = flags };
 	memcpy(kept, &spec, sizeof spec);
-	kept->arg = memcpy(kept + 1, &arg, sizeof arg);
+	kept->arg = memcpy(kept + 1, arg, sizeof arg);
+	r->cpu = cpu;
 	r->diag = env.diag = diag_create();
 	r->flags = flags;
 	r->registry = registry_create(0, NULL);
 	r->backend = instance_create(r->registry, REIN_BACKEND, kept, &env, NULL, NULL, r->diag);
 	if (!r->backend)
-		rig_report(r, "the cpu backend could not be made");
+		rig_report(r, "the backend could not be made");
 	const struct rein_backend_vt *vt = &r->backend->component->vt.backend;
 	if (vt->open(r->backend->self, &r->backend->host, &o) < 0) {
 		instance_error(r->backend, r->diag, "?");
-		rig_report(r, "the cpu backend could not be opened");
+		rig_report(r, "the backend could not be opened");
 	}
 	r->store = store_create(r->backend, 1, RNG_PHILOX);
 	r->store->real_size = real_size;

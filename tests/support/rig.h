@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * rig.h: what a test of programs needs: the cpu backend opened through the registry, a
- * store, and programs recorded, compiled and run. Failures are Criterion assertions.
+ * rig.h: what a test of programs needs: a backend opened through the registry (the cpu, or
+ * for float32 the one that REIN_TEST_BACKEND names, keys behind it), a store, and programs recorded,
+ * compiled and run. Failures are Criterion assertions.
  */
 #ifndef TEST_RIG_H
 #define TEST_RIG_H
@@ -17,6 +18,7 @@ struct rig {
 	struct instance *backend;
 	struct store *store;
 	uint32_t flags;
+	bool cpu; /* else custom ops are refused */
 };
 
 /* flags: REIN_NAIVE, REIN_GUARD; threads 0: all; real_size 4 or 8 */

@@ -15,7 +15,7 @@
  * as a variable of the type `real` (float on devices and in training, double in
  * double programs) and may use C expressions, local variables, if, for with constant
  * bounds, and the functions of <tgmath.h> by their plain names (fabs, exp: they follow
- * the type, in C and in CUDA). A reduction is a kernel and a rein_sum, which fuse. Up
+ * the type, in C and in CUDA), no macros but INFINITY, NAN, FLT_MAX, FLT_EPSILON, M_PI. A reduction is a kernel and a rein_sum, which fuse. Up
  * to 8 inputs, 4 outputs, 8 parameters; no parameters: ().
  */
 #ifndef REIN_KERNEL_H
@@ -92,14 +92,16 @@ struct rein_map {
 	}
 
 /* clang-format off */
-/* A kernel without derivative; REIN_MAP_VJP names its derivative rule first. */
-#define REIN_MAP(ident, ins, outs, pars, ...) REIN_MAP_VJP(ident, NULL, ins, outs, pars, __VA_ARGS__)
-#define REIN_MAP_VJP(ident, vjp_, ins, outs, pars, ...)                \
+/* A kernel without derivative; REIN_MAP_VJP names its derivative rule first. The body becomes
+ * text here, before anything in it is expanded: <tgmath.h> is macros that NVRTC does not know. */
+#define REIN_MAP(ident, ins, outs, pars, ...) REIN_MAP_(ident, NULL, #__VA_ARGS__, ins, outs, pars, __VA_ARGS__)
+#define REIN_MAP_VJP(ident, vjp_, ins, outs, pars, ...) REIN_MAP_(ident, vjp_, #__VA_ARGS__, ins, outs, pars, __VA_ARGS__)
+#define REIN_MAP_(ident, vjp_, text_, ins, outs, pars, ...)            \
 	REIN_MAP_LOOP_(ident##_f32_, float, ins, outs, pars, __VA_ARGS__)  \
 	REIN_MAP_LOOP_(ident##_f64_, double, ins, outs, pars, __VA_ARGS__) \
 	static const struct rein_map ident = { sizeof(struct rein_map), REIN_NARG ins, REIN_NARG outs, \
 		REIN_NARG pars - REIN_NO_NAMES_ pars, \
-		#ident, REIN_TEXT_ ins, REIN_TEXT_ outs, REIN_TEXT_ pars, REIN_TEXT_(__VA_ARGS__), ident##_f32_, ident##_f64_, \
+		#ident, REIN_TEXT_ ins, REIN_TEXT_ outs, REIN_TEXT_ pars, text_, ident##_f32_, ident##_f64_, \
 		vjp_ };
 /* clang-format on */
 
