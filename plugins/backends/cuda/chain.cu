@@ -525,7 +525,7 @@ static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 	if (c && !chain_describe(b->p, b->plan, n, instr, c))
 		s = rein_failf(b->host, "a chain of %d ops in program %s is too large", n, b->p->name);
 	if (s >= 0)
-		s = chain_emit(b, c);
+		return chain_add(b, c);
 	b->host->free(b->host, c);
 	return s;
 }

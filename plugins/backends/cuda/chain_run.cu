@@ -28,6 +28,7 @@ struct code_output {
 	uint8_t dtype, reg;
 };
 struct chain_code {
+	uint32_t first, blocks; /* of the launch */
 	int64_t count, dim[REIN_MAX_RANK];
 	int32_t rank, n_in, n_step, n_out;
 	struct code_input in[CHAIN_INS];
@@ -120,11 +121,14 @@ static __device__ union chain_reg step(const struct code_step &s, int64_t e, uni
 	}
 }
 
-/* One thread an element at a time; `code` lies in device memory. */
-__global__ void chain_interpret(const struct chain_code *code)
+/* One thread an element at a time; n chains, each with blocks of its own, lie in device memory. */
+__global__ void chain_interpret(const struct chain_code *code, int n)
 {
 	union chain_reg reg[CHAIN_REGS];
-	for (CUDA_EACH(e, code->count)) {
+	while (n > 1 && blockIdx.x >= code[1].first)
+		code++, n--;
+	for (int64_t e = (int64_t)(blockIdx.x - code->first) * blockDim.x + threadIdx.x; e < code->count;
+	     e += (int64_t)code->blocks * blockDim.x) {
 		for (int32_t k = 0; k < code->n_in; k++) {
 			const struct code_input &in = code->in[k];
 			int64_t at = in.kind == CHAIN_FLAT ? e : in.start;
@@ -245,73 +249,107 @@ static void encode(const struct cuda_build *b, const struct chain *c, struct cha
 	}
 }
 
-static rein_status interpret(struct cuda_build *b, const struct chain *c)
+static rein_status interpret(struct cuda_build *b, int n, const struct chain *const *c)
 {
-	struct chain_code *code = static_cast<struct chain_code *>(b->host->alloc(b->host, sizeof *code));
+	struct chain_code *code = static_cast<struct chain_code *>(b->host->alloc(b->host, (uint64_t)n * sizeof *code));
 	rein_status s = code ? REIN_OK : REIN_ERROR;
-	if (code) {
-		encode(b, c, code);
-		if (!assign(c, code))
+	unsigned blocks = 0;
+	for (int k = 0; k < n && s >= 0; k++) {
+		encode(b, c[k], &code[k]);
+		code[k].first = blocks;
+		blocks += code[k].blocks = cuda_blocks(c[k]->count, CUDA_BLOCK);
+		if (!assign(c[k], &code[k]))
 			s = rein_failf(b->host, "a chain needs more than %d registers", CHAIN_REGS);
 	}
-	const struct chain_code *at = s < 0 ? NULL : static_cast<struct chain_code *>(cuda_table(b, code, sizeof *code));
+	const struct chain_code *at =
+		s < 0 ? NULL : static_cast<struct chain_code *>(cuda_table(b, code, (size_t)n * sizeof *code));
 	if (s >= 0 && !at)
 		s = REIN_ERROR;
 	if (s >= 0)
-		s = cuda_launch(b, chain_interpret, cuda_blocks(c->count, CUDA_BLOCK), CUDA_BLOCK, 0, at);
+		s = cuda_launch(b, chain_interpret, blocks, CUDA_BLOCK, 0, at, n);
 	b->host->free(b->host, code);
 	return s;
 }
 
 /* --- compiled ------------------------------------------------------------------------------------- */
-struct chain_args { /* as in chain_text.cu */
+struct chain_piece { /* as in chain_text.cu */
 	const void *in[CHAIN_INS];
 	void *out[CHAIN_OUTS];
 	long long n;
+	unsigned first, blocks;
+	int body;
+};
+struct chain_args {
+	const struct chain_piece *list;
+	struct chain_piece one;
+	int n;
 };
 
-/* 1: launched, 0: NVRTC is not to be had, < 0 error */
-static int compiled(struct cuda_build *b, const struct chain *c)
+static struct chain_piece piece_of(const struct cuda_build *b, const struct chain *c, unsigned first, int body)
 {
-	char why[2048] = "";
-	size_t need = chain_text(c, NULL, 0) + 1;
-	char *text = static_cast<char *>(b->host->alloc(b->host, need));
-	if (!text)
-		return REIN_ERROR;
-	chain_text(c, text, need);
-	const void *fn = compiled_get(b->cuda, b->host, text, why, sizeof why);
-	b->host->free(b->host, text);
-	if (!fn && why[0])
-		return rein_failf(b->host, "%s", why);
-	if (!fn)
-		return 0;
-	struct chain_args a;
+	struct chain_piece a;
 	memset(&a, 0, sizeof a);
 	for (int32_t k = 0; k < c->n_in; k++)
 		a.in[k] = b->mem[c->in[k].value];
 	for (int32_t k = 0; k < c->n_out; k++)
 		a.out[k] = b->mem[c->out[k].value];
 	a.n = c->count;
+	a.first = first;
+	a.blocks = cuda_blocks(c->count, CUDA_BLOCK);
+	a.body = body;
+	return a;
+}
+
+/* 1: launched, 0: NVRTC is not to be had, < 0 error */
+static int compiled(struct cuda_build *b, int n, const struct chain *const *c)
+{
+	char why[2048] = "";
+	int body[CHAIN_MANY];
+	size_t need = chain_text(n, c, body, NULL, 0) + 1;
+	char *text = static_cast<char *>(b->host->alloc(b->host, need));
+	if (!text)
+		return REIN_ERROR;
+	chain_text(n, c, body, text, need);
+	const void *fn = compiled_get(b->cuda, b->host, text, why, sizeof why);
+	b->host->free(b->host, text);
+	if (!fn && why[0])
+		return rein_failf(b->host, "%s", why);
+	if (!fn)
+		return 0;
+	struct chain_piece list[CHAIN_MANY];
+	struct chain_args a;
+	unsigned blocks = 0;
+	memset(&a, 0, sizeof a);
+	for (int k = 0; k < n; k++) {
+		list[k] = piece_of(b, c[k], blocks, body[k]);
+		blocks += list[k].blocks;
+	}
+	a.one = list[0];
+	a.n = n;
+	if (n > 1 && !(a.list = static_cast<struct chain_piece *>(cuda_table(b, list, (size_t)n * sizeof *list))))
+		return REIN_ERROR;
 	const void *arg[] = { &a };
 	size_t size[] = { sizeof a };
-	rein_status s = cuda_push_launch(b, fn, "chain_compiled", cuda_blocks(c->count, CUDA_BLOCK), CUDA_BLOCK, 0, 1, arg, size);
+	rein_status s = cuda_push_launch(b, fn, "chain_compiled", blocks, CUDA_BLOCK, 0, 1, arg, size);
 	return s < 0 ? s : 1;
 }
 
-rein_status chain_emit(struct cuda_build *b, const struct chain *c)
+rein_status chain_emit(struct cuda_build *b, int n, const struct chain *const *c)
 {
 	int key = b->cuda->fuse_key, made = 0;
-	if (c->has_map || key == CUDA_FUSE_AUTO || key == CUDA_FUSE_NVRTC)
-		made = compiled(b, c);
+	const char *map = NULL;
+	for (int k = 0; k < n; k++)
+		for (int32_t j = 0; j < c[k]->n_step; j++)
+			if (c[k]->step[j].map)
+				map = c[k]->step[j].map->name;
+	if (map || key == CUDA_FUSE_AUTO || key == CUDA_FUSE_NVRTC)
+		made = compiled(b, n, c);
 	if (made)
 		return made < 0 ? REIN_ERROR : REIN_OK;
-	if (c->has_map || key == CUDA_FUSE_NVRTC) {
-		const char *name = "a chain";
-		for (int32_t k = 0; k < c->n_step; k++)
-			if (c->step[k].map)
-				name = c->step[k].map->name;
-		return rein_failf(b->host, "kernel '%s' is compiled at run time and needs NVRTC; none of libnvrtc.so.13, "
-		                  "libnvrtc.so.12 was found", name);
-	}
-	return interpret(b, c);
+	if (map || key == CUDA_FUSE_NVRTC)
+		return rein_failf(b->host,
+		                  "kernel '%s' is compiled at run time and needs NVRTC; none of libnvrtc.so.13, "
+		                  "libnvrtc.so.12 was found",
+		                  map ? map : "a chain");
+	return interpret(b, n, c);
 }

@@ -137,24 +137,77 @@ static void put_step(struct writer *w, const struct chain_step *s)
 	put(w, ";\n");
 }
 
-size_t chain_text(const struct chain *c, char *buf, size_t size)
+/* The function of one chain, number k. */
+static void put_chain(struct writer *w, const struct chain *c, int number)
+{
+	put(w, "static __device__ __forceinline__ void chain_%d(const struct chain_piece a, unsigned block)\n{\n", number);
+	put(w, "\tfor (long long e = (long long)block * blockDim.x + threadIdx.x; e < a.n; "
+	       "e += (long long)a.blocks * blockDim.x) {\n");
+	for (int32_t k = 0; k < c->n_in; k++)
+		put_input(w, c, k);
+	for (int32_t k = 0; k < c->n_step; k++)
+		put_step(w, &c->step[k]);
+	for (int32_t k = 0; k < c->n_out; k++)
+		put(w, "\t\t((%s *)a.out[%d])[e] = v%d;\n", type_of(c->out[k].dtype), k, c->out[k].slot);
+	put(w, "\t}\n}\n");
+}
+
+/* Would two chains be written alike? What is written is all that is compared. */
+static bool alike(const struct chain *a, const struct chain *b)
+{
+	if (a->n_in != b->n_in || a->n_step != b->n_step || a->n_out != b->n_out || a->has_map || b->has_map)
+		return false;
+	for (int32_t k = 0; k < a->n_in; k++)
+		if (a->in[k].kind == CHAIN_STRIDED || b->in[k].kind != a->in[k].kind || b->in[k].dtype != a->in[k].dtype ||
+		    b->in[k].start != a->in[k].start)
+			return false;
+	for (int32_t k = 0; k < a->n_step; k++) {
+		const struct chain_step *s = &a->step[k], *t = &b->step[k];
+		if (s->op != t->op || s->dtype != t->dtype || s->to != t->to || s->n_in != t->n_in || s->n_out != t->n_out ||
+		    s->n != t->n || s->inner != t->inner || memcmp(&s->number, &t->number, sizeof s->number) ||
+		    memcmp(s->in, t->in, s->n_in * sizeof *s->in) || memcmp(s->out, t->out, s->n_out * sizeof *s->out))
+			return false;
+	}
+	for (int32_t k = 0; k < a->n_out; k++)
+		if (a->out[k].slot != b->out[k].slot || a->out[k].dtype != b->out[k].dtype)
+			return false;
+	return true;
+}
+
+size_t chain_text(int n, const struct chain *const *c, int *body, char *buf, size_t size)
 {
 	struct writer w = { buf, size, 0 };
-	put(&w, "// a chain of %d elementwise ops\n%s\n", c->n_step, chain_math_text);
+	bool map = false;
+	for (int k = 0; k < n; k++)
+		map |= c[k]->has_map;
+	put(&w, "// %d chains of elementwise ops\n%s\n", n, chain_math_text);
 	/* kernel.h: the functions of tgmath.h by their plain names follow the type, as C++'s do; what
 	 * they leave to C's promotions (copysign(1, x)) C++ finds ambiguous */
-	if (c->has_map)
+	if (map)
 		put(&w, "%s", map_prelude);
-	put(&w, "struct chain_args { const void *in[%d]; void *out[%d]; long long n; };\n", CHAIN_INS, CHAIN_OUTS);
+	put(&w, "struct chain_piece { const void *in[%d]; void *out[%d]; long long n; unsigned first, blocks; int body; };\n",
+	    CHAIN_INS, CHAIN_OUTS);
+	put(&w, "struct chain_args { const struct chain_piece *list; struct chain_piece one; int n; };\n");
+	for (int k = 0; k < n; k++) {
+		body[k] = k;
+		for (int j = 0; j < k; j++)
+			if (body[j] == j && alike(c[j], c[k])) {
+				body[k] = j;
+				break;
+			}
+		if (body[k] == k)
+			put_chain(&w, c[k], k);
+	}
 	put(&w, "extern \"C\" __global__ void __launch_bounds__(%d) rein_chain(struct chain_args a)\n{\n", CUDA_BLOCK);
-	put(&w, "\tfor (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < a.n; "
-	        "e += (long long)gridDim.x * blockDim.x) {\n");
-	for (int32_t k = 0; k < c->n_in; k++)
-		put_input(&w, c, k);
-	for (int32_t k = 0; k < c->n_step; k++)
-		put_step(&w, &c->step[k]);
-	for (int32_t k = 0; k < c->n_out; k++)
-		put(&w, "\t\t((%s *)a.out[%d])[e] = v%d;\n", type_of(c->out[k].dtype), k, c->out[k].slot);
+	if (n == 1) {
+		put(&w, "\tchain_0(a.one, blockIdx.x);\n}\n");
+		return w.used;
+	}
+	put(&w, "\tint k = 0;\n\twhile (k + 1 < a.n && blockIdx.x >= a.list[k + 1].first)\n\t\tk++;\n");
+	put(&w, "\tswitch (a.list[k].body) {\n");
+	for (int k = 0; k < n; k++)
+		if (body[k] == k)
+			put(&w, "\tcase %d: chain_%d(a.list[k], blockIdx.x - a.list[k].first); break;\n", k, k);
 	put(&w, "\t}\n}\n");
 	return w.used;
 }

@@ -323,12 +323,16 @@ static int32_t group(struct rein_exec *e, uint32_t k)
 	return n;
 }
 
+extern const struct cuda_family cuda_chain;
+
 static rein_status emit_group(struct cuda_build *b, int32_t n)
 {
 	const struct rein_prog_instr *i = &b->p->instr[b->e->list[n - 1]];
+	const struct cuda_family *f = cuda_family_of(b->p, n, b->e->list);
+	if (f != &cuda_chain && chain_flush(b) < 0)
+		return REIN_ERROR;
 	if (i->op == REIN_OP_REPEAT)
 		return cuda_loop_emit(b, b->e->list[0]);
-	const struct cuda_family *f = cuda_family_of(b->p, n, b->e->list);
 	const char *origin = b->p->n_origin ? b->p->origin[i->origin] : b->p->name;
 	if (i->op == REIN_OP_CUSTOM)
 		return rein_failf(b->host, "%s: op 'custom' is a C function and runs on the cpu backend only", origin);
@@ -340,7 +344,7 @@ static rein_status emit_group(struct cuda_build *b, int32_t n)
 
 rein_status cuda_exec_emit(struct rein_exec *e, unsigned char *base)
 {
-	struct cuda_build b = { e->cuda, e->host, e->program, e->plan, e, 0, e->mem, NULL };
+	struct cuda_build b = { e->cuda, e->host, e->program, e->plan, e, 0, e->mem, NULL, NULL };
 	rein_status s = REIN_OK;
 	forget(e);
 	e->base = base;
@@ -353,8 +357,9 @@ rein_status cuda_exec_emit(struct rein_exec *e, unsigned char *base)
 		if (n)
 			s = emit_group(&b, n);
 	}
+	rein_status flushed = chain_flush(&b);
 	b.kernel = -1;
-	return s < 0 ? s : emit_commits(&b);
+	return s < 0 ? s : flushed < 0 ? flushed : emit_commits(&b);
 }
 
 /* --- running ----------------------------------------------------------------------------------------------- */

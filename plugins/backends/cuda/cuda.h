@@ -173,6 +173,7 @@ struct cuda_build {
 	int32_t kernel;   /* plan kernel at hand */
 	void *const *mem; /* per value: device address, NULL where a value has none */
 	void *work;       /* workspace of this kernel, on the device */
+	struct chain_bundle *bundle; /* chains that wait for others to share a launch with */
 };
 
 /* A family of kernels. Instructions come as numbers into program.instr, in recorded order. */
@@ -199,6 +200,9 @@ static inline bool cuda_is_elementwise(uint32_t op) { return op >= REIN_OP_ADD &
  * get home NONE. Instructions in ascending order. */
 bool cuda_may_join(const struct rein_program *, const struct rein_plan *, int32_t n, const int32_t *instr);
 void cuda_join(const struct rein_program *, struct rein_plan *, int32_t n, const int32_t *instr);
+
+/* chain_many.cu: appends the chains that wait; before anything else is appended. */
+rein_status chain_flush(struct cuda_build *);
 
 /* compile.cu: appending. All return REIN_OK or an error after fail(). */
 rein_status cuda_push_launch(struct cuda_build *, const void *fn, const char *name, dim3 grid, dim3 block,
