@@ -12,8 +12,8 @@
  */
 #include "conv.h"
 
-#define CO      8  /* channels of the result in a thread */
-#define CHUNK   4  /* channels of the source in shared memory */
+#define CO      8 /* channels of the result in a thread */
+#define CHUNK   4 /* channels of the source in shared memory */
 #define THREADS 256
 
 struct direct {
@@ -42,8 +42,8 @@ __global__ void __launch_bounds__(THREADS)
 	CUDA_UNROLL
 	for (int p = 0; p < PX; p++)
 		CUDA_UNROLL
-		for (int o = 0; o < CO; o++)
-			acc[p][o] = 0;
+	for (int o = 0; o < CO; o++)
+		acc[p][o] = 0;
 	for (int c0 = 0; c0 < v.channels; c0 += CHUNK) {
 		const int some = v.channels - c0 < CHUNK ? v.channels - c0 : CHUNK;
 		__syncthreads();
@@ -81,8 +81,8 @@ __global__ void __launch_bounds__(THREADS)
 					CUDA_UNROLL
 					for (int p = 0; p < PX; p++)
 						CUDA_UNROLL
-						for (int o = 0; o < CO; o++)
-							acc[p][o] = fmaf(s[p + j], q[o], acc[p][o]);
+					for (int o = 0; o < CO; o++)
+						acc[p][o] = fmaf(s[p + j], q[o], acc[p][o]);
 				}
 			}
 		}
@@ -133,8 +133,8 @@ bool conv_direct_gather(const struct gather *v)
 {
 	struct direct d;
 	int k = v->h.taps;
-	bool one = v->h.s == 1 && v->w.s == 1 && v->h.o == 1 && v->w.o == 1 && v->h.w == 1 && v->w.w == 1 &&
-	           v->h.w0 == 0 && v->w.w0 == 0 && (v->h.e == 1 || v->h.e == -1) && v->w.e == v->h.e;
+	bool one = v->h.s == 1 && v->w.s == 1 && v->h.o == 1 && v->w.o == 1 && v->h.w == 1 && v->w.w == 1 && v->h.w0 == 0 &&
+	           v->w.w0 == 0 && (v->h.e == 1 || v->h.e == -1) && v->w.e == v->h.e;
 	return one && (k == 3 || k == 5) && v->w.taps == k && v->cols <= 32 && v->channels <= 64 && layout(v, &d);
 }
 

@@ -329,6 +329,11 @@ static void explain(void *self, struct rein_exec *e, uint32_t kernel, char *buf,
 			snprintf(buf + used, size - used, "%s%s", used ? ", " : "", i->name);
 		used += n > 0 ? (size_t)n : 0;
 	}
+	for (int k = 0; k < e->n_item && !used && size; k++) /* chain_many.cu */
+		if (e->item[k].kernel > (int32_t)kernel) {
+			snprintf(buf, size, "in the launch of k%d", e->item[k].kernel);
+			return;
+		}
 }
 
 static void destroy(void *self, const struct rein_host *host)

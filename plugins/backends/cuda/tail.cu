@@ -72,7 +72,8 @@ static bool match_relu(struct tail *t, const struct rein_program *p, const struc
 		const struct rein_prog_instr *i = &p->instr[k];
 		if (i->op == REIN_OP_LE && i->in[0] == x && is_zero(p, i->in[1]))
 			le = k;
-		if (i->op == REIN_OP_WHERE && i->in[2] == x && le >= 0 && i->in[0] == p->instr[le].out[0] && is_zero(p, i->in[1]))
+		if (i->op == REIN_OP_WHERE && i->in[2] == x && le >= 0 && i->in[0] == p->instr[le].out[0] &&
+		    is_zero(p, i->in[1]))
 			where = k;
 	}
 	if (where < 0 || !alone(plan, le) || !alone(plan, where))

@@ -242,7 +242,7 @@ __device__ __forceinline__ bool tile_gather(C &c, float *part, uint32_t *ticket,
 /* --- what happens to a finished number ------------------------------------------------------- */
 enum { TILE_PLAIN, TILE_RELU, TILE_SIGMOID, TILE_TANH, TILE_TIMES, TILE_GATE };
 struct tile_end {
-	const float *bias;   /* per column, or NULL */
+	const float *bias; /* per column, or NULL */
 	int32_t act;
 	uint8_t *mask;       /* RELU: 1 where the result was cut off, or NULL */
 	const float *times;  /* TIMES: the result is multiplied by this, element by element */
@@ -275,7 +275,8 @@ static __device__ __forceinline__ void tile_put(const struct tile_end &f, float 
 /* --- tail.cu: elementwise ops behind a product that its kernel does ------------------------------ */
 /* Joins to products (those ops for which `is` holds) a bias per entry of result axis `axis` from the end
  * and relu, sigmoid or tanh, or a factor or a mask of the result's shape. */
-void tail_match(const struct rein_program *, struct rein_plan *, bool (*is)(const struct rein_prog_instr *), uint32_t axis);
+void tail_match(const struct rein_program *, struct rein_plan *, bool (*is)(const struct rein_prog_instr *),
+                uint32_t axis);
 /* What a group so made comes to: the end of its product, and the result's memory. */
 float *tail_of(const struct cuda_build *, int32_t n, const int32_t *instr, struct tile_end *);
 
