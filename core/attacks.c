@@ -353,6 +353,19 @@ static bool can_attack(struct trainer *t, const struct stage *s)
 		at_instance(t->diag, s->with, "images=: the samples of '%s' are no images", s->split);
 		return false;
 	}
+	if (split->streamed) {
+		at_instance(t->diag, s->with,
+		            "the samples of '%s' are read while they are used; an attack comes back to them: "
+		            "raise [run] data_memory",
+		            s->split);
+		return false;
+	}
+	if (s->robust->add && t->train->streamed) {
+		at_instance(t->diag, s->with,
+		            "add=yes: the training split is read while it is used, so samples cannot join it; "
+		            "raise [run] data_memory");
+		return false;
+	}
 	if (s->robust->add && strcmp(s->split, t->train->name) != 0) {
 		at_instance(t->diag, s->with, "add=yes: samples of '%s' cannot join the training split; say split=%s", s->split,
 		            t->train->name);

@@ -36,19 +36,17 @@ struct data_cache;
 struct data_cache *data_cache_create(uint64_t max_bytes);
 void data_cache_destroy(struct data_cache *);
 
-/* limit: bytes of a split's u8 samples above which they are streamed; 0: none. */
 /* Opens all of [data] with the host parts of [transforms] (all its instances, in order).
  * rng RNG_TORCH: `order = shuffled` is torch.randperm, as random_split draws it. Errors (missing
  * files, truncated data, a label outside the classes, an empty split, a take beyond the end)
- * name file and line or byte. NULL after errors. */
+ * name file and line or byte. NULL after errors.
+ * limit: bytes of a split's u8 samples above which they are streamed; 0: none. */
 struct data *data_open(const struct config *, struct registry *, const struct host_env *, int rng, int n_transform,
-                       struct instance *const *transform, struct data_cache *, int64_t limit, struct diag *);
-void data_destroy(struct data *); /* accepts NULL */
-/* Other samples for a split: takes over x, y and number, n of each. */
-void data_replace(struct split *, void *x, void *y, int64_t *number, int64_t n);
                        struct instance *const *transform, int n_augmentation, struct instance *const *augmentation,
                        struct data_cache *, int64_t limit, struct diag *);
-void data_destroy(struct data *);                                /* accepts NULL */
+void data_destroy(struct data *); /* accepts NULL */
+/* Other samples for a split that is not streamed: takes over x, y and number, n of each. */
+void data_replace(struct split *, void *x, void *y, int64_t *number, int64_t n);
 struct split *data_split(const struct data *, const char *name); /* or NULL */
 /* "there is no split 'vall' in [data]; did you mean 'val'? there are: train, val". Gives back buf. */
 const char *data_no_split(const struct data *, const char *name, char *buf, size_t size);
