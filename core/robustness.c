@@ -491,16 +491,46 @@ void robust_statement(const struct history *h, struct tables *t)
 	statement(t, list, n, false);
 }
 
+/* Certify stages: a row each, the radii that the first has. */
+static void certificate(struct tables *t, struct source *list, int n, bool variants)
+{
+	const char *head[16] = { "run", "right", "abstains", "mean radius" };
+	char radius[12][40], at[96];
+	const struct history *h = n ? list[0].h[0] : NULL;
+	int columns = 4, radii = 0;
+
+	if (!n)
+		return;
+	give_titles(list, n, variants);
+	snprintf(at, sizeof at, "%.60s.certified@", list[0].stage);
+	for (int k = 0; k < h->n_name && radii < 12; k++)
+		if (strncmp(h->name[k], at, strlen(at)) == 0 && !isnan(history_at(h, list[0].row[0], h->name[k]))) {
+			snprintf(radius[radii], sizeof *radius, "certified@%.20s", h->name[k] + strlen(at));
+			head[columns++] = radius[radii++];
+		}
+	table_begin(t, "certified accuracy %", columns, head);
+	for (int i = 0; i < n; i++) {
+		table_text(t, *list[i].title ? list[i].title : list[i].stage);
+		cell(t, &list[i], list[i].stage, "accuracy", 100, 2);
+		cell(t, &list[i], list[i].stage, "abstains", 100, 2);
+		cell(t, &list[i], list[i].stage, "radius", 1, 4);
+		for (int k = 0; k < radii; k++)
+			cell(t, &list[i], list[i].stage, radius[k], 100, 2);
+	}
+	table_note(t, "of the smoothed network; certified@r: right, and no change of length r in l2 can alter the answer");
+}
+
 /* The row of a stage in another seed's history. */
-static int row_of(const struct history *h, const char *stage)
+static int row_of(const struct history *h, const char *stage, const char *type)
 {
 	for (int i = 0; i < h->n; i++)
-		if (strcmp(h->row[i].stage, stage) == 0 && strcmp(h->row[i].type, "attack") == 0)
+		if (strcmp(h->row[i].stage, stage) == 0 && strcmp(h->row[i].type, type) == 0)
 			return i;
 	return -1;
 }
 
-void robust_record(const struct experiment *e, struct tables *t)
+static void record(const struct experiment *e, struct tables *t, const char *type,
+                   void (*tell)(struct tables *, struct source *, int n, bool variants))
 {
 	struct source *list = tool_alloc(256 * sizeof *list);
 	int n = 0, variants = 0;
@@ -512,7 +542,7 @@ void robust_record(const struct experiment *e, struct tables *t)
 			continue;
 		for (int k = 0; k < r->history.n; k++) {
 			const char *stage = r->history.row[k].stage;
-			int at = row_of(&r->history, stage), j = 0;
+			int at = row_of(&r->history, stage, type), j = 0;
 			if (at != k)
 				continue;
 			while (j < n && (strcmp(list[j].variant, r->variant->name) != 0 || strcmp(list[j].stage, stage) != 0))
@@ -527,6 +557,12 @@ void robust_record(const struct experiment *e, struct tables *t)
 			last = r->variant;
 		}
 	}
-	statement(t, list, n, variants > 1);
+	tell(t, list, n, variants > 1);
 	free(list);
+}
+
+void robust_record(const struct experiment *e, struct tables *t)
+{
+	record(e, t, "attack", statement);
+	record(e, t, "certify", certificate);
 }
