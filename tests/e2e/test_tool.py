@@ -600,6 +600,31 @@ def test_attack(tmp):
     assert "cannot join the training split" in rein("validate", "c.ini", cwd=tmp, code=2)[1]
 
 
+def test_warnings_of_the_robustness_statement(tmp):
+    """They are drawn from the numbers of the finished run alone."""
+    write(tmp, "a.ini", ATTACKED)
+    rein("run", "a.ini", cwd=tmp)
+    path = os.path.join(tmp, "runs/a/main/metrics.jsonl")
+    lines = read(path).decode().splitlines()
+    last = json.loads(lines[-1])
+
+    def told(**numbers):
+        last.update({k.replace("__", ".").replace("_at_", "@").replace("_dot_", "."): v for k, v in numbers.items()})
+        write(os.path.dirname(path), "metrics.jsonl", "\n".join(lines[:-1] + [json.dumps(last)]) + "\n")
+        return rein("run", "a.ini", "--resume", cwd=tmp)[0]
+
+    fgsm = "fgsm_at_0_dot_3__"
+    calm = {"robust__zero_gradients": 0, "robust__random": 0, "robust__clean_accuracy": 0.9,
+            fgsm + "robust_accuracy": 0.3, fgsm + "gradients": 1, "pgd__robust_accuracy": 0.25, "pgd__gradients": 5,
+            fgsm + "max_linf": 0.3, "pgd__mean_linf": 0.3}
+    assert "warning:" not in told(**calm)
+    assert "the input gradient of 50.0 % of the correct samples is zero" in told(robust__zero_gradients=0.5)
+    assert "answers 25.0 % of the samples differently when asked twice" in told(robust__random=0.25)
+    assert "catastrophic overfitting" in told(**{**calm, fgsm + "robust_accuracy": 0.8, "pgd__robust_accuracy": 0.1})
+    out = told(pgd__gradients=0)
+    assert "pgd, which sees no gradients, finds more than fgsm@0.3" in out and "catastrophic" not in out
+
+
 def test_added_samples_are_in_the_checkpoint(tmp):
     """Stopped in the stage after samples were added, and gone on with: the same bits."""
     write(tmp, "a.ini", ATTACKED.replace("again = train epochs=4", "again = train epochs=300"))
