@@ -133,6 +133,13 @@ struct block { /* one per thread of the host */
 	void *host_fake;
 	const void *host_stack;
 	size_t host_stack_size;
+	~block()
+	{
+		for (struct fiber *f : fiber) {
+			munmap(f->stack, STACK);
+			delete f;
+		}
+	}
 };
 static thread_local struct block *block_now;
 /* not inlined: after a switch the address of a thread's variable must be asked for again */
