@@ -121,34 +121,4 @@ static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 	return rows(b, z->dim[0], z->dim[1], x, label, p, y, cuda_out_mem<float>(b, cross, 0));
 }
 
-/* The value that v renames. */
-static int32_t root_of(const struct rein_plan *plan, int32_t v)
-{
-	while (plan->home[v] == REIN_HOME_ALIAS && plan->base_offset[v] == 0)
-		v = plan->base[v];
-	return v;
-}
-
-/* Log-softmax over the last axis of (N,K) logits that a cross-entropy reads too: one kernel, if
- * nothing between the two takes part in what the later one needs: z and the targets are then
- * already there. */
-static rein_status match(struct cuda *cuda, const struct rein_program *p, struct rein_plan *plan)
-{
-	for (uint32_t k = 0; k < p->n_instr; k++) {
-		const struct rein_prog_instr *cross = &p->instr[k];
-		if (cross->op != REIN_OP_CROSS_ENTROPY || plan->kernel[k] < 0 || !supports(p, cross))
-			continue;
-		for (uint32_t m = 0; m < p->n_instr; m++) {
-			const struct rein_prog_instr *soft = &p->instr[m];
-			const struct rein_prog_value *z = &p->value[soft->in[0]];
-			if (soft->op != REIN_OP_LOG_SOFTMAX || plan->kernel[m] < 0 || z->rank != 2 || soft->attr.axes != 2 ||
-			    root_of(plan, soft->in[0]) != root_of(plan, cross->in[0]))
-				continue;
-			(void)cuda;
-			break;
-		}
-	}
-	return REIN_OK;
-}
-
-extern const struct cuda_family cuda_loss = { "loss", supports, NULL, emit, match };
+extern const struct cuda_family cuda_loss = { "loss", supports, NULL, emit, NULL };
