@@ -31,7 +31,8 @@ Test(trainer_hard, attack_stages_measure_and_touch_nothing)
 	OPEN(&without, RUN(5) BLOBS MLP SGD "[stages]\nfit = train\n");
 	finish(&without, &a);
 	OPEN(&with, RUN(5) BLOBS MLP SGD
-	     "[attacks]\nnone = pgd epsilon=0\nsmall = pgd epsilon=0.1 alpha=0.05 random_start=no\nbig = pgd epsilon=2 alpha=0.5\n"
+	     "[attacks]\nnone = pgd epsilon=0\nsmall = pgd epsilon=0.1 alpha=0.05 random_start=no\nbig = pgd epsilon=2 "
+	     "alpha=0.5\n"
 	     "deep = deepfool\n"
 	     "[stages]\nfit = train\nr0 = attack with=none\nr1 = attack with=small\nr2 = attack with=big limit=20\n"
 	     "r3 = attack with=deep\n");

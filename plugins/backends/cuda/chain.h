@@ -20,7 +20,7 @@
 enum { CHAIN_FLAT, CHAIN_SCALAR, CHAIN_STRIDED };
 
 struct chain_input {
-	int32_t value;          /* whose memory is read */
+	int32_t value; /* whose memory is read */
 	uint32_t dtype, kind;
 	int64_t start, stride[REIN_MAX_RANK]; /* STRIDED: over dim[] of the chain */
 };
@@ -28,8 +28,8 @@ struct chain_step {
 	uint32_t op, dtype, to; /* dtype of operand 0 (WHERE: of the choices), and of the result */
 	uint32_t n_in, n_out;
 	int32_t in[CHAIN_ARGS], out[4]; /* slots */
-	double number;          /* CONST */
-	int64_t n, inner;       /* IOTA: index = element / inner % n */
+	double number;                  /* CONST */
+	int64_t n, inner;               /* IOTA: index = element / inner % n */
 	const struct rein_map *map;
 };
 struct chain_output {

@@ -7,8 +7,8 @@
 #ifndef CUDA_CHAIN_MATH_H
 #define CUDA_CHAIN_MATH_H
 
-#define CHAIN_SOURCE(...)                                  \
-	__VA_ARGS__                                            \
+#define CHAIN_SOURCE(...) \
+	__VA_ARGS__           \
 	static const char chain_math_text[] = #__VA_ARGS__;
 
 /* clang-format off */

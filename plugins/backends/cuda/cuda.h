@@ -65,20 +65,20 @@ struct cuda_allocation {
 	uint64_t bytes;
 };
 
-struct cuda {            /* the component's struct (self) */
-	int64_t device_key;  /* key `device` */
-	int32_t math_key;    /* key `math`: fp32, tf32, bf16 */
-	int32_t loops_key;   /* key `loops`: auto, device, host */
-	int32_t fuse_key;    /* key `fuse`: auto, nvrtc, interpreter, none */
+struct cuda {           /* the component's struct (self) */
+	int64_t device_key; /* key `device` */
+	int32_t math_key;   /* key `math`: fp32, tf32, bf16 */
+	int32_t loops_key;  /* key `loops`: auto, device, host */
+	int32_t fuse_key;   /* key `fuse`: auto, nvrtc, interpreter, none */
 	const struct rein_host *host;
-	int device;          /* in use; -1: not opened */
-	int sm, n_sm;        /* compute capability x10, number of multiprocessors */
-	uint32_t flags;      /* REIN_NAIVE, REIN_GUARD */
-	bool conditional;    /* graphs may have loops of their own */
-	cudaStream_t stream; /* everything runs on it */
+	int device;           /* in use; -1: not opened */
+	int sm, n_sm;         /* compute capability x10, number of multiprocessors */
+	uint32_t flags;       /* REIN_NAIVE, REIN_GUARD */
+	bool conditional;     /* graphs may have loops of their own */
+	cudaStream_t stream;  /* everything runs on it */
 	unsigned char *arena; /* one for all executables, as large as the largest */
 	int64_t arena_bytes;
-	uint64_t planned;    /* bytes asked for and held: states, arena, constants */
+	uint64_t planned; /* bytes asked for and held: states, arena, constants */
 	struct cuda_allocation *held;
 	int n_held, cap_held;
 	struct cuda_library *library;
@@ -95,23 +95,23 @@ typedef rein_status cuda_call_fn(struct cuda *, void *data, cudaStream_t);
 /* One thing to put on the stream. */
 struct cuda_item {
 	uint32_t kind;
-	int32_t kernel;        /* of the plan, for messages */
-	const void *fn;        /* LAUNCH */
-	const char *name;      /* of the kernel, for explain and messages */
+	int32_t kernel;   /* of the plan, for messages */
+	const void *fn;   /* LAUNCH */
+	const char *name; /* of the kernel, for explain and messages */
 	dim3 grid, block;
 	size_t shared;
 	void *arg[CUDA_MAX_ARGS]; /* LAUNCH: into data */
-	void *data;            /* host memory of the item: arguments; CALL, LOOP: its data, freed with it */
-	void *to;              /* COPY, FILL */
+	void *data;               /* host memory of the item: arguments; CALL, LOOP: its data, freed with it */
+	void *to;                 /* COPY, FILL */
 	const void *from;
-	int value;             /* FILL: byte */
+	int value; /* FILL: byte */
 	size_t bytes;
 	cuda_call_fn *call;
 };
 
 /* A compiled program: what to put on the stream, for an arena at `base`. */
 struct cuda_loop;
-struct cuda_segment { /* executor without loops on the device: graphs with loops between them */
+struct cuda_segment {      /* executor without loops on the device: graphs with loops between them */
 	cudaGraphExec_t graph; /* or */
 	struct cuda_loop *loop;
 };
@@ -120,22 +120,22 @@ struct rein_exec {
 	const struct rein_host *host;
 	const struct rein_program *program;
 	const struct rein_plan *plan;
-	void **mem;          /* per value: device address or NULL */
-	void **constant;     /* per value: device memory of constants, or NULL */
-	unsigned char *base; /* arena that mem[] and items were made for */
+	void **mem;            /* per value: device address or NULL */
+	void **constant;       /* per value: device memory of constants, or NULL */
+	unsigned char *base;   /* arena that mem[] and items were made for */
 	unsigned char *staged; /* commits whose source another commit overwrites go through here */
-	int64_t *staged_at;  /* per commit: offset in staged, -1: straight */
-	int32_t *list;       /* scratch: instructions of one kernel */
+	int64_t *staged_at;    /* per commit: offset in staged, -1: straight */
+	int32_t *list;         /* scratch: instructions of one kernel */
 	struct cuda_item *item;
 	int n_item, cap_item;
-	void **table;        /* chunks of device memory that items' tables lie in */
+	void **table; /* chunks of device memory that items' tables lie in */
 	int n_table, cap_table;
 	unsigned char *chunk; /* the one being filled */
 	size_t chunk_used, chunk_size;
 	unsigned char *constants; /* what constant[] points into */
 	struct cuda_segment *segment;
-	int n_segment, n_launch; /* n_launch: nodes of the graphs, for explain */
-	int depth;           /* 0; loop bodies: how deep */
+	int n_segment, n_launch;      /* n_launch: nodes of the graphs, for explain */
+	int depth;                    /* 0; loop bodies: how deep */
 	unsigned char *shadow, *mine; /* REIN_GUARD: the arena before a kernel and after it, on the host */
 };
 
@@ -154,10 +154,10 @@ rein_status cuda_exec_replay(struct rein_exec *);
 int64_t cuda_loop_workspace(const struct rein_program *, const struct rein_prog_instr *, const struct rein_plan *body);
 rein_status cuda_loop_emit(struct cuda_build *, int32_t instr);
 void cuda_loop_destroy(struct cuda_loop *);
-rein_status cuda_loop_issue(struct cuda_loop *, cudaStream_t);   /* being captured; a node of the graph */
-rein_status cuda_loop_begin(struct cuda_loop *, cudaStream_t);   /* what comes before the first round */
-rein_status cuda_loop_capture(struct cuda_loop *);               /* the body, to be replayed */
-rein_status cuda_loop_replay(struct cuda_loop *);                /* by the host, round by round */
+rein_status cuda_loop_issue(struct cuda_loop *, cudaStream_t); /* being captured; a node of the graph */
+rein_status cuda_loop_begin(struct cuda_loop *, cudaStream_t); /* what comes before the first round */
+rein_status cuda_loop_capture(struct cuda_loop *);             /* the body, to be replayed */
+rein_status cuda_loop_replay(struct cuda_loop *);              /* by the host, round by round */
 struct rein_exec *cuda_loop_body(struct cuda_loop *);
 /* schedule.cu */
 rein_status cuda_schedule(struct cuda *, const struct rein_host *, const struct rein_program *, struct rein_plan *);
@@ -170,9 +170,9 @@ struct cuda_build {
 	const struct rein_program *p;
 	const struct rein_plan *plan;
 	struct rein_exec *e;
-	int32_t kernel;   /* plan kernel at hand */
-	void *const *mem; /* per value: device address, NULL where a value has none */
-	void *work;       /* workspace of this kernel, on the device */
+	int32_t kernel;              /* plan kernel at hand */
+	void *const *mem;            /* per value: device address, NULL where a value has none */
+	void *work;                  /* workspace of this kernel, on the device */
 	struct chain_bundle *bundle; /* chains that wait for others to share a launch with */
 };
 
@@ -215,7 +215,10 @@ rein_status cuda_call(struct cuda_build *, const char *name, cuda_call_fn *fn, v
 /* Device memory that lives as long as the executable, filled from host memory: tables. */
 void *cuda_table(struct cuda_build *, const void *host, size_t bytes);
 
-template <class T> struct cuda_same { typedef T type; };
+template <class T>
+struct cuda_same {
+	typedef T type;
+};
 template <class... P>
 static inline rein_status cuda_launch_named(struct cuda_build *b, const char *name, void (*kernel)(P...), dim3 grid,
                                             dim3 block, size_t shared, const typename cuda_same<P>::type &...a)
@@ -237,8 +240,9 @@ static inline unsigned cuda_blocks(int64_t n, int64_t block)
 	return (unsigned)(g < 1 ? 1 : g > 65535 * 16 ? 65535 * 16 : g);
 }
 /* In a kernel: for (CUDA_EACH(i, n)) visits this thread's share of 0..n-1. */
-#define CUDA_EACH(i, n)                                                         \
-	int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < (int64_t)(n); \
+#define CUDA_EACH(i, n)                                         \
+	int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; \
+	i < (int64_t)(n);                                           \
 	i += (int64_t)gridDim.x * blockDim.x
 
 /* --- small helpers, as in the cpu backend ---------------------------------------------------- */
@@ -261,11 +265,13 @@ static inline const struct rein_prog_value *cuda_out(const struct cuda_build *b,
 	return &b->p->value[i->out[k]];
 }
 /* Device memory of operand and result k; NULL for a result nobody reads. */
-template <class T> static inline const T *cuda_in_mem(const struct cuda_build *b, const struct rein_prog_instr *i, uint32_t k)
+template <class T>
+static inline const T *cuda_in_mem(const struct cuda_build *b, const struct rein_prog_instr *i, uint32_t k)
 {
 	return static_cast<const T *>(b->mem[i->in[k]]);
 }
-template <class T> static inline T *cuda_out_mem(const struct cuda_build *b, const struct rein_prog_instr *i, uint32_t k)
+template <class T>
+static inline T *cuda_out_mem(const struct cuda_build *b, const struct rein_prog_instr *i, uint32_t k)
 {
 	return static_cast<T *>(b->mem[i->out[k]]);
 }
@@ -287,7 +293,10 @@ static inline struct cuda_lines cuda_lines_of(const struct rein_prog_value *v, u
 		*(a < axis ? &l.outer : a == axis ? &l.n : &l.inner) *= v->dim[a];
 	return l;
 }
-static inline uint32_t cuda_axis_of(const struct rein_attr *a) { return a->axes ? (uint32_t)__builtin_ctz(a->axes) : 0; }
+static inline uint32_t cuda_axis_of(const struct rein_attr *a)
+{
+	return a->axes ? (uint32_t)__builtin_ctz(a->axes) : 0;
+}
 
 /* Index arithmetic on the device: element e of a tensor of shape dim, in another's strides. */
 struct cuda_shape {

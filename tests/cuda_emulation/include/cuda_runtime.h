@@ -28,7 +28,7 @@
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
 #define __restrict__ __restrict
-#define __shared__   static thread_local
+#define __shared__ static thread_local
 
 struct dim3 {
 	unsigned x, y, z;
@@ -41,15 +41,27 @@ extern thread_local uint3 threadIdx, blockIdx;
 extern thread_local dim3 blockDim, gridDim;
 static const int warpSize = 32;
 
-struct float2 { float x, y; };
-struct float3 { float x, y, z; };
+struct float2 {
+	float x, y;
+};
+struct float3 {
+	float x, y, z;
+};
 struct __align__(16) float4 { float x, y, z, w; };
-struct double2 { double x, y; };
-struct int2 { int x, y; };
+struct double2 {
+	double x, y;
+};
+struct int2 {
+	int x, y;
+};
 struct __align__(16) int4 { int x, y, z, w; };
-struct uint2 { unsigned x, y; };
+struct uint2 {
+	unsigned x, y;
+};
 struct __align__(16) uint4 { unsigned x, y, z, w; };
-struct uchar4 { unsigned char x, y, z, w; };
+struct uchar4 {
+	unsigned char x, y, z, w;
+};
 static inline float2 make_float2(float x, float y) { return { x, y }; }
 static inline float4 make_float4(float x, float y, float z, float w) { return { x, y, z, w }; }
 static inline int2 make_int2(int x, int y) { return { x, y }; }
@@ -85,28 +97,33 @@ static inline void __syncwarp(unsigned mask = 0xffffffffu)
 	emulation_exchange(mask, &in, out, 1);
 }
 /* Reading a lane that takes no part is undefined in CUDA; here it is the own value. */
-template <class T> static inline T emulation_shuffle(unsigned mask, T v, int from)
+template <class T>
+static inline T emulation_shuffle(unsigned mask, T v, int from)
 {
 	T all[32];
 	emulation_exchange(mask, &v, all, sizeof v);
 	return from >= 0 && from < 32 && (mask >> from & 1) ? all[from] : v;
 }
-template <class T> static inline T __shfl_sync(unsigned mask, T v, int lane, int width = 32)
+template <class T>
+static inline T __shfl_sync(unsigned mask, T v, int lane, int width = 32)
 {
 	int self = emulation_lane(), base = self & ~(width - 1);
 	return emulation_shuffle(mask, v, base + (lane & (width - 1)));
 }
-template <class T> static inline T __shfl_down_sync(unsigned mask, T v, unsigned d, int width = 32)
+template <class T>
+static inline T __shfl_down_sync(unsigned mask, T v, unsigned d, int width = 32)
 {
 	int self = emulation_lane(), to = self + (int)d;
 	return emulation_shuffle(mask, v, (to & ~(width - 1)) == (self & ~(width - 1)) ? to : self);
 }
-template <class T> static inline T __shfl_up_sync(unsigned mask, T v, unsigned d, int width = 32)
+template <class T>
+static inline T __shfl_up_sync(unsigned mask, T v, unsigned d, int width = 32)
 {
 	int self = emulation_lane(), to = self - (int)d;
 	return emulation_shuffle(mask, v, to >= (self & ~(width - 1)) ? to : self);
 }
-template <class T> static inline T __shfl_xor_sync(unsigned mask, T v, int x, int width = 32)
+template <class T>
+static inline T __shfl_xor_sync(unsigned mask, T v, int x, int width = 32)
 {
 	int self = emulation_lane(), to = self ^ x;
 	return emulation_shuffle(mask, v, (to & ~(width - 1)) <= (self & ~(width - 1)) ? to : self);
@@ -131,10 +148,15 @@ static inline int __clz(int x) { return x ? __builtin_clz((unsigned)x) : 32; }
 static inline int __clzll(long long x) { return x ? __builtin_clzll((unsigned long long)x) : 64; }
 static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((unsigned long long)a * b >> 32); }
-template <class T> static inline T __ldg(const T *p) { return *p; }
+template <class T>
+static inline T __ldg(const T *p)
+{
+	return *p;
+}
 static inline void __threadfence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline void __threadfence_block(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-template <class To, class From> static inline To emulation_bits(From f)
+template <class To, class From>
+static inline To emulation_bits(From f)
 {
 	To t;
 	static_assert(sizeof t == sizeof f, "the same size");
@@ -152,8 +174,8 @@ static inline float __fadd_rn(float a, float b) { return a + b; }
 static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 static inline double rsqrt(double x) { return 1.0 / sqrt(x); }
-#define EMULATION_MINMAX(T)                                    \
-	static inline T min(T a, T b) { return a < b ? a : b; }    \
+#define EMULATION_MINMAX(T)                                 \
+	static inline T min(T a, T b) { return a < b ? a : b; } \
 	static inline T max(T a, T b) { return a > b ? a : b; }
 EMULATION_MINMAX(int)
 EMULATION_MINMAX(unsigned)
@@ -163,29 +185,29 @@ EMULATION_MINMAX(long long)
 EMULATION_MINMAX(unsigned long long)
 
 /* Blocks run on several threads of the host, so these are real. */
-#define EMULATION_ATOMIC(name, T, expr)                                                                           \
-	static inline T name(T *p, T v)                                                                               \
-	{                                                                                                             \
-		T old, now;                                                                                               \
-		__atomic_load(p, &old, __ATOMIC_SEQ_CST);                                                                 \
-		do                                                                                                        \
-			now = (expr);                                                                                         \
-		while (!__atomic_compare_exchange(p, &old, &now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));             \
-		return old;                                                                                               \
+#define EMULATION_ATOMIC(name, T, expr)                                                               \
+	static inline T name(T *p, T v)                                                                   \
+	{                                                                                                 \
+		T old, now;                                                                                   \
+		__atomic_load(p, &old, __ATOMIC_SEQ_CST);                                                     \
+		do                                                                                            \
+			now = (expr);                                                                             \
+		while (!__atomic_compare_exchange(p, &old, &now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)); \
+		return old;                                                                                   \
 	}
-#define EMULATION_ATOMICS(T)                                \
-	EMULATION_ATOMIC(atomicAdd, T, (T)(old + v))            \
-	EMULATION_ATOMIC(atomicSub, T, (T)(old - v))            \
-	EMULATION_ATOMIC(atomicMax, T, old > v ? old : v)       \
-	EMULATION_ATOMIC(atomicMin, T, old < v ? old : v)       \
-	EMULATION_ATOMIC(atomicOr, T, (T)(old | v))             \
-	EMULATION_ATOMIC(atomicAnd, T, (T)(old & v))            \
-	EMULATION_ATOMIC(atomicXor, T, (T)(old ^ v))            \
-	EMULATION_ATOMIC(atomicExch, T, v)                      \
-	static inline T atomicCAS(T *p, T compare, T v)         \
-	{                                                       \
+#define EMULATION_ATOMICS(T)                                                                   \
+	EMULATION_ATOMIC(atomicAdd, T, (T)(old + v))                                               \
+	EMULATION_ATOMIC(atomicSub, T, (T)(old - v))                                               \
+	EMULATION_ATOMIC(atomicMax, T, old > v ? old : v)                                          \
+	EMULATION_ATOMIC(atomicMin, T, old < v ? old : v)                                          \
+	EMULATION_ATOMIC(atomicOr, T, (T)(old | v))                                                \
+	EMULATION_ATOMIC(atomicAnd, T, (T)(old & v))                                               \
+	EMULATION_ATOMIC(atomicXor, T, (T)(old ^ v))                                               \
+	EMULATION_ATOMIC(atomicExch, T, v)                                                         \
+	static inline T atomicCAS(T *p, T compare, T v)                                            \
+	{                                                                                          \
 		__atomic_compare_exchange(p, &compare, &v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
-		return compare;                                     \
+		return compare;                                                                        \
 	}
 EMULATION_ATOMICS(unsigned)
 EMULATION_ATOMICS(unsigned long long)
@@ -220,20 +242,42 @@ typedef struct emulation_event *cudaEvent_t;
 typedef struct emulation_library *cudaLibrary_t;
 typedef struct emulation_kernel *cudaKernel_t;
 typedef unsigned long long cudaGraphConditionalHandle;
-enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
-enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
-enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive, cudaStreamCaptureStatusInvalidated };
+enum cudaMemcpyKind {
+	cudaMemcpyHostToHost,
+	cudaMemcpyHostToDevice,
+	cudaMemcpyDeviceToHost,
+	cudaMemcpyDeviceToDevice,
+	cudaMemcpyDefault
+};
+enum cudaStreamCaptureMode {
+	cudaStreamCaptureModeGlobal,
+	cudaStreamCaptureModeThreadLocal,
+	cudaStreamCaptureModeRelaxed
+};
+enum cudaStreamCaptureStatus {
+	cudaStreamCaptureStatusNone,
+	cudaStreamCaptureStatusActive,
+	cudaStreamCaptureStatusInvalidated
+};
 enum cudaStreamUpdateCaptureDependenciesFlags { cudaStreamAddCaptureDependencies, cudaStreamSetCaptureDependencies };
 enum cudaGraphConditionalNodeType { cudaGraphCondTypeIf, cudaGraphCondTypeWhile };
 enum cudaGraphNodeType { cudaGraphNodeTypeKernel = 0, cudaGraphNodeTypeConditional = 13 };
-enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8, cudaFuncAttributePreferredSharedMemoryCarveout = 9 };
-enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16, cudaDevAttrComputeCapabilityMajor = 75, cudaDevAttrComputeCapabilityMinor = 76, cudaDevAttrMaxSharedMemoryPerBlockOptin = 97 };
+enum cudaFuncAttribute {
+	cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
+	cudaFuncAttributePreferredSharedMemoryCarveout = 9
+};
+enum cudaDeviceAttr {
+	cudaDevAttrMultiProcessorCount = 16,
+	cudaDevAttrComputeCapabilityMajor = 75,
+	cudaDevAttrComputeCapabilityMinor = 76,
+	cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
+};
 enum cudaJitOption { cudaJitErrorLogBuffer = 5, cudaJitErrorLogBufferSizeBytes = 6 };
 enum cudaLibraryOption { cudaLibraryHostUniversalFunctionAndDataTable };
-#define cudaStreamNonBlocking           1u
-#define cudaStreamDefault               0u
-#define cudaEventDisableTiming          2u
-#define cudaGraphCondAssignDefault      1u
+#define cudaStreamNonBlocking      1u
+#define cudaStreamDefault          0u
+#define cudaEventDisableTiming     2u
+#define cudaGraphCondAssignDefault 1u
 struct cudaGraphEdgeData {
 	unsigned char from_port, to_port, type, reserved[5];
 };
@@ -254,17 +298,27 @@ struct cudaDeviceProp {
 	int major, minor, multiProcessorCount;
 };
 void emulation_signature(const void *fn, void (*call)(const void *fn, void **args), unsigned n, const size_t *size);
-template <class... P> struct emulation_caller {
-	template <size_t... I> struct indices {};
-	template <size_t N, size_t... I> struct make : make<N - 1, N - 1, I...> {};
-	template <size_t... I> struct make<0, I...> { typedef indices<I...> type; };
-	template <size_t... I> static void spread(const void *fn, void **args, indices<I...>)
+template <class... P>
+struct emulation_caller {
+	template <size_t... I>
+	struct indices {
+	};
+	template <size_t N, size_t... I>
+	struct make : make<N - 1, N - 1, I...> {
+	};
+	template <size_t... I>
+	struct make<0, I...> {
+		typedef indices<I...> type;
+	};
+	template <size_t... I>
+	static void spread(const void *fn, void **args, indices<I...>)
 	{
 		reinterpret_cast<void (*)(P...)>(const_cast<void *>(fn))(*static_cast<P *>(args[I])...);
 	}
 	static void call(const void *fn, void **args) { spread(fn, args, typename make<sizeof...(P)>::type()); }
 };
-template <class... P> static inline void emulation_sign(void (*kernel)(P...))
+template <class... P>
+static inline void emulation_sign(void (*kernel)(P...))
 {
 	static const size_t size[] = { sizeof(P)... };
 	emulation_signature(reinterpret_cast<const void *>(kernel), emulation_caller<P...>::call, sizeof...(P), size);

@@ -8,8 +8,12 @@
 
 #include <stddef.h>
 
-typedef enum { NVRTC_SUCCESS = 0, NVRTC_ERROR_OUT_OF_MEMORY = 1, NVRTC_ERROR_INVALID_INPUT = 3,
-	NVRTC_ERROR_COMPILATION = 6 } nvrtcResult;
+typedef enum {
+	NVRTC_SUCCESS = 0,
+	NVRTC_ERROR_OUT_OF_MEMORY = 1,
+	NVRTC_ERROR_INVALID_INPUT = 3,
+	NVRTC_ERROR_COMPILATION = 6
+} nvrtcResult;
 typedef struct emulation_nvrtc *nvrtcProgram;
 
 #endif
