@@ -48,6 +48,14 @@ def rein(*words, cwd, code=0, limit=None, **more):
     return p.stdout, p.stderr
 
 
+def begun(p):
+    """Waits until a run trains; before, it may say why it does not use a GPU."""
+    line = p.stdout.readline()
+    while line and "training" not in (line if isinstance(line, str) else line.decode()):
+        line = p.stdout.readline()
+    assert line, "it ended before training"
+
+
 def read(*parts):
     with open(os.path.join(*parts), "rb") as f:
         return f.read()
@@ -408,7 +416,7 @@ def test_interrupt(tmp):
     words = [ONE, "--variant", "l1", "run.epochs=1000000"]
     p = subprocess.Popen([REIN, "run", *words], cwd=tmp, env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                          text=True)
-    assert "training" in p.stdout.readline()
+    begun(p)
     time.sleep(0.05)
     p.send_signal(signal.SIGINT)
     out, err = p.communicate(timeout=30)
@@ -419,7 +427,7 @@ def test_interrupt(tmp):
     assert os.path.exists(os.path.join(work, "checkpoint.safetensors"))
     done = rows(work, "metrics.jsonl")[-1]["epoch"]
     p = subprocess.Popen([REIN, *command[1:]], cwd=tmp, env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    p.stdout.readline()
+    begun(p)
     time.sleep(0.1)
     p.terminate()
     assert p.wait() == 1
@@ -433,7 +441,7 @@ def test_second_interrupt(tmp):
     p = subprocess.Popen([REIN, "run", path, "--variant", "plain", "run.epochs=1000000", "data.train.samples=1000000",
                           "run.batch=16"], cwd=tmp, env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                          text=True)
-    assert "training" in p.stdout.readline()
+    begun(p)
     for _ in range(2):
         p.send_signal(signal.SIGINT)
         time.sleep(0.05)
@@ -464,7 +472,7 @@ def test_resume_finished(tmp):
 def test_two_at_once(tmp):
     p = subprocess.Popen([REIN, "run", ONE, "--variant", "l1", "run.epochs=1000000"], cwd=tmp, env=clean_env(),
                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    p.stdout.readline()
+    begun(p)
     try:
         assert "another rein" in rein("run", ONE, cwd=tmp, code=1)[1]
     finally:
