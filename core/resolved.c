@@ -223,40 +223,94 @@ char *resolved_text(const struct resolved *r)
 
 /* --- comparing ---------------------------------------------------------------------- */
 
-/* The next line that counts, without its comment and newline, into line; NULL at the end. */
-static const char *next_line(const char *t, char *line, size_t size)
+/* A line that counts, without its comment. */
+struct said {
+	const char *text, *section;
+	size_t name; /* how long the key before " = " is; of a "[section]" all of it */
+	bool met;    /* the other file has it too */
+};
+
+struct said_list {
+	int n;
+	struct said *line;
+	char *copy;
+};
+
+static struct said_list list_of(const char *text)
 {
-	while (t && *t) {
-		const char *end = strchr(t, '\n');
-		size_t n = end ? (size_t)(end - t) : strlen(t);
-		snprintf(line, size, "%.*s", (int)n, t);
-		t = end ? end + 1 : t + n;
+	struct said_list l = { .copy = tool_strdup(text) };
+	const char *section = "";
+	size_t n = 1;
+
+	for (const char *at = text; *at; at++)
+		n += *at == '\n';
+	l.line = tool_alloc(n * sizeof *l.line);
+	for (char *rest = l.copy, *line; (line = strsep(&rest, "\n"));) {
 		char *comment = strstr(line, "  ; ");
 		if (comment)
 			*comment = 0;
-		if (line[0] && line[0] != ';' && !is_free(line))
-			return t;
+		if (!line[0] || line[0] == ';' || is_free(line))
+			continue;
+		const char *equals = line[0] == '[' ? NULL : strstr(line, " = ");
+		section = line[0] == '[' ? line : section;
+		l.line[l.n++] = (struct said){ line, section, equals ? (size_t)(equals - line) : strlen(line), false };
 	}
-	return NULL;
+	return l;
 }
 
-bool resolved_same(const char *a, const char *b, char *why, size_t size)
+static void list_finish(struct said_list *l)
 {
-	char la[4200], lb[4200];
-	int shown = 0;
+	free(l->line);
+	free(l->copy);
+}
+
+/* Where l has the key of s; looked for from `from` on, where it mostly is. */
+static int find_said(const struct said_list *l, const struct said *s, int from)
+{
+	for (int k = 0; k < l->n; k++) {
+		int i = (from + k) % l->n;
+		const struct said *x = &l->line[i];
+		if (x->name == s->name && !strncmp(x->text, s->text, s->name) && !strcmp(x->section, s->section))
+			return i;
+	}
+	return -1;
+}
+
+#define SHOWN 6
+
+static void differs(int *n, char *why, size_t size, const char *then, const char *now)
+{
+	size_t used = strlen(why);
+	if (++*n <= SHOWN)
+		snprintf(why + used, size - used, "  then: %s\n  now:  %s\n", then, now);
+}
+
+bool resolved_same(const char *then, const char *now, char *why, size_t size)
+{
+	struct said_list a = list_of(then), b = list_of(now);
+	int n = 0, last = -1;
 
 	why[0] = 0;
-	for (;;) {
-		a = next_line(a, la, sizeof la);
-		b = next_line(b, lb, sizeof lb);
-		if (!a && !b)
-			return shown == 0;
-		if (a && b && !strcmp(la, lb))
+	for (int i = 0; i < a.n; i++) {
+		struct said *x = &a.line[i];
+		int at = find_said(&b, x, last + 1);
+		if (at < 0) {
+			differs(&n, why, size, x->text, "(nothing)");
 			continue;
-		size_t used = strlen(why);
-		if (shown++ < 4)
-			snprintf(why + used, size - used, "  then: %s\n  now:  %s\n", a ? la : "(nothing)", b ? lb : "(nothing)");
-		else
-			return false;
+		}
+		b.line[at].met = true;
+		if (strcmp(x->text, b.line[at].text))
+			differs(&n, why, size, x->text, b.line[at].text);
+		else if (at < last)
+			differs(&n, why, size, x->text, "the same, further up");
+		last = at > last ? at : last;
 	}
+	for (int i = 0; i < b.n; i++)
+		if (!b.line[i].met)
+			differs(&n, why, size, "(nothing)", b.line[i].text);
+	if (n > SHOWN && strlen(why) < size)
+		snprintf(why + strlen(why), size - strlen(why), "  and %d more\n", n - SHOWN);
+	list_finish(&a);
+	list_finish(&b);
+	return n == 0;
 }

@@ -21,8 +21,8 @@ struct resolved {
 };
 /* Allocated by malloc. */
 char *resolved_text(const struct resolved *);
-/* What differs between two such files, comments and settings that change no result aside, one
- * line each into why; true if nothing does. */
-bool resolved_same(const char *a, const char *b, char *why, size_t size);
+/* What differs between two such files, comments and settings that change no result aside, key by
+ * key into why; true if nothing does. Order counts: it is that of layers and stages. */
+bool resolved_same(const char *then, const char *now, char *why, size_t size);
 
 #endif

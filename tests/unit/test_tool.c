@@ -402,3 +402,29 @@ Test(resolved, comments_and_free_settings_do_not_count)
 	cr_assert_str_eq(why, "  then: seed = 1\n  now:  seed = 2\n");
 	cr_assert(!resolved_same(a, "[run]\nseed = 1\n", why, sizeof why));
 }
+
+Test(resolved, only_what_differs_is_told)
+{
+	static const char a[] = "[run]\nseed = 1\nepochs = 2\n[network]\nfc1 = linear units=3\nact = relu\n"
+							"out = linear units=2\n[stages]\nfit = train\n",
+					  less[] = "[run]\nepochs = 2\n[network]\nfc1 = linear units=4\nact = relu\n"
+							   "out = linear units=2\n[stages]\nfit = train\nact = evaluate\n",
+					  order[] = "[run]\nseed = 1\nepochs = 2\n[network]\nact = relu\nfc1 = linear units=3\n"
+								"out = linear units=2\n[stages]\nfit = train\n";
+	char why[512], many[512] = "[run]\n";
+
+	cr_assert(!resolved_same(a, less, why, sizeof why));
+	cr_assert_str_eq(why, "  then: seed = 1\n  now:  (nothing)\n"
+	                      "  then: fc1 = linear units=3\n  now:  fc1 = linear units=4\n"
+	                      "  then: (nothing)\n  now:  act = evaluate\n");
+	cr_assert(!resolved_same(a, order, why, sizeof why));
+	cr_assert_str_eq(why, "  then: act = relu\n  now:  the same, further up\n");
+	cr_assert(!resolved_same("", "[run]\n", why, sizeof why) && !resolved_same("[run]\n", "", why, sizeof why));
+	cr_assert(resolved_same("", "", why, sizeof why));
+	for (int i = 0; i < 9; i++)
+		snprintf(many + strlen(many), sizeof many - strlen(many), "k%d = 1\n", i);
+	cr_assert(!resolved_same(many, "[run]\n", why, sizeof why));
+	cr_assert(strstr(why, "k5 = 1") && !strstr(why, "k6 = 1") && strstr(why, "  and 3 more\n"), "%s", why);
+	cr_assert(!resolved_same(many, "[run]\n", why, 40)); /* little room: cut, never beyond */
+	cr_assert_eq(strlen(why), 39);
+}
