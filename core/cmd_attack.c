@@ -67,7 +67,7 @@ static int attack(struct experiment *e, const char *weights, const char *out)
 
 int cmd_attack(int argc, char **argv)
 {
-	const char *given = NULL, *split = NULL, *variant = NULL, *with = NULL, *limit = NULL, *out = NULL, *images = "8";
+	const char *given = NULL, *split = NULL, *variant = NULL, *with = NULL, *limit = NULL, *out = NULL, *images = NULL;
 	bool save = false;
 	const struct cli_option options[] = {
 		{ 0, "with", "NAMES", "attacks of [attacks], comma-separated (default: all)", &with, NULL },
@@ -98,6 +98,8 @@ int cmd_attack(int argc, char **argv)
 
 	if (code < 0 && !c.n_operand)
 		code = cli_usage(&c, "which run folder or config file?");
+	if (code < 0 && !out && (images || save))
+		code = cli_usage(&c, "%s needs --out DIR, where the files go", save ? "--save" : "--images");
 	weights = given ? tool_strdup(given) : NULL;
 	if (code < 0 && path_is_folder(c.operand[0]))
 		code = run_operand(&c, &file, &weights);
@@ -115,8 +117,9 @@ int cmd_attack(int argc, char **argv)
 			code = cli_usage(&c, "the config has no [attacks]; add one as attacks.pgd='pgd epsilon=8/255'");
 	}
 	if (code < 0) {
+		images = images ? images : "8";
 		rest = tool_printf("%s%s%s%s%s", limit ? " limit=" : "", limit ? limit : "", out ? " images=" : "",
-		                   out ? images : "", out && save ? " save=yes" : "");
+		                   out ? images : "", save ? " save=yes" : "");
 		only_attack(&s, variant, list, split, rest);
 		e = experiment_create(&s, variant, false, true);
 		code = experiment_check(e);

@@ -601,6 +601,10 @@ def test_attack(tmp):
     out, _ = rein("attack", "runs/a/main", "attacks.x=fgsm epsilon=2", "--with", "x", "--limit", "10", "--out", "o",
                   cwd=tmp)
     assert " 0.00 " in out and os.listdir(os.path.join(tmp, "o/images/attack"))
+    assert "--save needs --out DIR" in rein("attack", "runs/a/main", "--save", cwd=tmp, code=2)[1]
+    assert "--images needs --out DIR" in rein("attack", "runs/a/main", "--images", "2", cwd=tmp, code=2)[1]
+    rein("attack", "runs/a/main", "--images", "2", "--save", "--out", "p", cwd=tmp)
+    assert os.path.exists(os.path.join(tmp, "p/adversarial/attack/pgd-images.idx"))
     assert "did you mean 'pgd'" in rein("attack", "runs/a/main", "--with", "pdg", cwd=tmp, code=2)[1]
     assert "run the config first" in rein("attack", SMALL, "attacks.x=fgsm", cwd=tmp, code=2)[1]
     bad = ATTACKED.replace("split=train add=yes", "add=yes")
