@@ -121,6 +121,7 @@ int cmd_attack(int argc, char **argv)
 		rest = tool_printf("%s%s%s%s%s", limit ? " limit=" : "", limit ? limit : "", out ? " images=" : "",
 		                   out ? images : "", save ? " save=yes" : "");
 		only_attack(&s, variant, list, split, rest);
+		s.to_load = true;
 		e = experiment_create(&s, variant, false, true);
 		code = experiment_check(e);
 	}

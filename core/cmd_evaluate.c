@@ -79,6 +79,7 @@ int cmd_evaluate(int argc, char **argv)
 	if (code < 0) {
 		if (!variant && s.n_variant > 0)
 			variant = s.variant[0];
+		s.to_load = true;
 		e = experiment_create(&s, variant, false, true);
 		code = experiment_check(e);
 	}

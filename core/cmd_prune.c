@@ -85,8 +85,16 @@ static void set_run(struct session *s, const char *variant, const char *weights)
 {
 	struct config *c = config_build(s->file, variant, s->n_override, s->override, s->diag);
 	char *real = realpath(weights, NULL);
+	static const char *const part[] = { "weights_on", "weights_map" };
 
 	session_override(s, "run.weights", real ? real : weights);
+	/* all of them under their own names, however those came into being */
+	for (int i = 0; i < 2; i++)
+		if (c && config_setting(c, "run", part[i])) {
+			char *path = tool_printf("run.%s", part[i]);
+			session_override(s, path, "");
+			free(path);
+		}
 	session_override(s, "run.checkpoint_seconds", "-1");
 	if (c && config_setting(c, "run", "seeds")) {
 		session_override(s, "run.seeds", "");

@@ -272,6 +272,7 @@ int cmd_show(int argc, char **argv)
 	if (code < 0) {
 		if (!variant && s.n_variant > 0)
 			variant = s.variant[0];
+		s.to_load = true; /* no sample depends on weights */
 		show_.e = experiment_create(&s, variant, false, true);
 		code = experiment_check(show_.e);
 	}

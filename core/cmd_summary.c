@@ -42,6 +42,7 @@ int cmd_summary(int argc, char **argv)
 			variant = s.variant[0];
 			printf("variant %s\n", variant);
 		}
+		s.to_load = weights != NULL;
 		e = experiment_create(&s, variant, false, true);
 		code = experiment_check(e);
 	}

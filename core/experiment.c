@@ -249,7 +249,8 @@ void experiment_destroy(struct experiment *e)
 	free(e);
 }
 
-struct trainer *experiment_trainer(struct experiment *e, const struct variant *v, int64_t seed, bool check)
+struct trainer *experiment_trainer(struct experiment *e, const struct variant *v, int64_t seed, bool check,
+                                   bool to_load)
 {
 	struct trainer_env env = { .config = v->config,
 		                       .settings = v->settings,
@@ -257,7 +258,8 @@ struct trainer *experiment_trainer(struct experiment *e, const struct variant *v
 		                       .backend = v->backend->instance,
 		                       .cache = e->cache,
 		                       .host = make_env(v->config, seed, e->s->diag, e),
-		                       .check = check };
+		                       .check = check,
+		                       .to_load = to_load || e->s->to_load };
 	return trainer_create(&env, e->s->diag);
 }
 
@@ -332,7 +334,8 @@ static void check_variant(struct experiment *e, struct variant *v)
 		diag_error(d, &search->at, "this version of rein cannot search yet; say the points as [variant] sections");
 	v->settings = settings_read_all(v->config, d);
 	v->backend = share_backend(e, v);
-	struct trainer *t = v->backend ? experiment_trainer(e, v, v->settings->seed[0], v != e->variant) : NULL;
+	/* whether a run starts or goes on is known later: see trainer_for */
+	struct trainer *t = v->backend ? experiment_trainer(e, v, v->settings->seed[0], v != e->variant, e->resume) : NULL;
 	make_own(e, v, t);
 	if (t)
 		reports_check(v, t, d);
@@ -517,6 +520,22 @@ static int closing_words(const struct experiment *e)
 	return failed || stopped ? EXIT_FAILED : EXIT_DONE;
 }
 
+/* The one from the check, if it was made for this run; one that was made to go on with a
+ * checkpoint has not read the weights from which a run starts. */
+static struct trainer *trainer_for(struct experiment *e, const struct run *r)
+{
+	struct trainer *t = e->first;
+	const struct settings *s = r->variant->settings;
+
+	if (!t || r->variant != e->variant || r->seed != s->seed[0])
+		return experiment_trainer(e, r->variant, r->seed, false, r->go_on);
+	e->first = NULL;
+	if (!s->weights || r->go_on == e->resume)
+		return t;
+	trainer_destroy(t);
+	return experiment_trainer(e, r->variant, r->seed, false, r->go_on);
+}
+
 int experiment_run(struct experiment *e)
 {
 	int code = place_runs(e), done = 0;
@@ -534,11 +553,7 @@ int experiment_run(struct experiment *e)
 			good = run_recall(e, r);
 			continue;
 		}
-		struct trainer *t = e->first && r->variant == e->variant && r->seed == r->variant->settings->seed[0]
-		                        ? e->first
-		                        : experiment_trainer(e, r->variant, r->seed, false);
-		if (t == e->first)
-			e->first = NULL;
+		struct trainer *t = trainer_for(e, r);
 		if (!t) {
 			r->state = RUN_FAILED;
 			diag_print(e->s->diag, stderr);

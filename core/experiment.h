@@ -99,8 +99,8 @@ int experiment_check(struct experiment *);
 int experiment_run(struct experiment *);
 
 /* experiment.c */
-/* check: only to find errors; the trainer cannot be run. */
-struct trainer *experiment_trainer(struct experiment *, const struct variant *, int64_t seed, bool check);
+/* check: only to find errors; the trainer cannot be run. to_load: as in struct trainer_env. */
+struct trainer *experiment_trainer(struct experiment *, const struct variant *, int64_t seed, bool check, bool to_load);
 /* The instance made from a spec, among the trainer's or the variant's own; NULL. */
 struct instance *experiment_instance(const struct variant *, struct trainer *, const struct spec *);
 /* Opens a backend for settings; NULL after errors. `why_not` (may be NULL) gets what `auto`

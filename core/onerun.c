@@ -460,7 +460,7 @@ bool run_recall(struct experiment *e, struct run *r)
 		good = false;
 	}
 	if (good && e->wants_reports) {
-		struct trainer *t = experiment_trainer(e, r->variant, r->seed, false);
+		struct trainer *t = experiment_trainer(e, r->variant, r->seed, false, true);
 		good = t && trainer_load_model(t, model, g.why, sizeof g.why);
 		if (good) {
 			keep_params(r, t, false);

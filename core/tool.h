@@ -62,7 +62,8 @@ struct session {
 	const char *const *variant;
 	int n_override;
 	const char **override;
-	bool timed; /* backends take the time of every kernel */
+	bool timed;   /* backends take the time of every kernel */
+	bool to_load; /* the command says which weights: [run] weights, which a model may come from, stay unopened */
 };
 /* Opens plugins and reads operand 0; the other operands are overrides. -1, or an exit code
  * after messages. session_close may always be called. */

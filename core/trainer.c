@@ -482,7 +482,7 @@ static bool start_values(struct trainer *t)
 	}
 	if (!run_inits(t) || !upload_data(t))
 		return false;
-	if (t->env.settings->weights && !transfer_weights(t, why, sizeof why)) {
+	if (t->env.settings->weights && !t->env.to_load && !transfer_weights(t, why, sizeof why)) {
 		const struct arg *a = config_setting(t->env.config, "run", "weights");
 		diag_error(t->diag, a ? &a->value_at : NULL, "[run] weights: %s", why);
 		return false;

@@ -61,6 +61,7 @@ struct trainer_env {
 	struct data_cache *cache;
 	struct host_env host; /* seed is this run's */
 	bool check;           /* only to find errors: initial values are not drawn, which takes longest */
+	bool to_load;         /* a model or a checkpoint is loaded next: [run] weights stay unopened */
 };
 
 /* Makes every instance, opens the data, records and compiles every program: whatever can be

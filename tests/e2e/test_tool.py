@@ -713,6 +713,77 @@ def test_prune(tmp):
     assert "not the folder of a run" in rein("prune", "runs", cwd=tmp, code=2)[1]
 
 
+CUT = """
+[pruners]
+rows = ln_structured amount=0.25 on=fc1.weight
+[stages]
+fit = train epochs=1
+cut = prune with=rows
+less = remove
+more = train epochs=3
+end = evaluate
+"""
+
+
+def test_smaller_than_a_smaller_parent(tmp):
+    """Of a model that lost channels twice the folder's own file decides; the parent may be gone."""
+    text = read(ONE).decode().replace("include = small.ini", f"include = {SMALL}") + CUT
+    path = write(tmp, "cut.ini", text)
+    plain = ["--variant", "plain"]
+    rein("run", path, *plain, cwd=tmp)
+    rein("prune", "runs/cut/plain", cwd=tmp)
+    rein("prune", "runs/cut/plain-pruned/main", cwd=tmp)
+    start = os.path.join(tmp, "runs/cut/plain/model.safetensors")
+    rein("run", path, *plain, f"run.weights={start}", "--out", "b", cwd=tmp)
+    rein("run", path, *plain, f"run.weights={start}", "run.weights_on=fc1.*", "stages.cut=", "stages.less=",
+         "network.fc1.units=18", "--out", "c", cwd=tmp)
+    folders = ["runs/cut/plain-pruned/main", "runs/cut/plain-pruned/main-pruned/main", "b/cut/plain", "c/cut/plain"]
+    units = [tensors(tmp, f, "model.safetensors")["fc1.weight"]["shape"][0] for f in folders]
+    assert units[1] < units[0] and units[2] == units[0] and units[3] == 18, units
+    before = [rein("evaluate", f, cwd=tmp)[0] for f in folders]
+    for f, out in zip(folders, before):
+        last = rows(tmp, f, "metrics.jsonl")[-1]
+        assert abs(float(out.split()[-2]) - last["val.loss"]) < 2e-6, (f, out)
+    shutil.rmtree(os.path.join(tmp, "runs/cut/plain"))
+    for f, out in zip(folders, before):
+        assert rein("evaluate", f, cwd=tmp)[0] == out
+        assert "fc1" in rein("summary", f, cwd=tmp)[0]
+        assert "robustness" in rein("attack", f, "attacks.x=fgsm epsilon=0.1", cwd=tmp)[0]
+        rein("show", "sample", "0", f, cwd=tmp)
+        rein("prune", f, "--out", "d", cwd=tmp)
+    assert "finished earlier" in rein("run", path, *plain, f"run.weights={start}", "--out", "b", "--resume",
+                                      "run.threads=1", cwd=tmp)[0]
+    # to start anew, they are needed
+    assert "plain/model.safetensors" in rein("run", path, *plain, f"run.weights={start}", cwd=tmp, code=2)[1]
+
+
+def test_smaller_from_a_smaller_parent_and_resumed(tmp):
+    text = read(ONE).decode().replace("include = small.ini", f"include = {SMALL}") + CUT
+    path = write(tmp, "cut.ini", text)
+    words = ["run", path, "--variant", "plain"]
+    rein(*words, "--out", "parent", cwd=tmp)
+    words.append(f"run.weights={tmp}/parent/cut/plain/model.safetensors")
+    rein(*words, cwd=tmp)
+    model = read(tmp, "runs/cut/plain/model.safetensors")
+    words += ["--out", "b", "run.checkpoint_seconds=0"]
+    p = subprocess.Popen([REIN, *words], cwd=tmp, env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                         text=True)
+    for line in p.stdout:
+        if line.startswith("less:"):
+            break
+    p.kill()
+    p.wait()
+    assert os.path.exists(os.path.join(tmp, "b/cut/plain.unfinished/checkpoint.safetensors"))
+    os.rename(os.path.join(tmp, "parent"), os.path.join(tmp, "moved"))
+    rein(*words, "--resume", cwd=tmp)  # the checkpoint has all of it
+    assert read(tmp, "b/cut/plain/model.safetensors") == model
+    os.rename(os.path.join(tmp, "moved"), os.path.join(tmp, "parent"))
+    # nothing to go on with: --resume starts from the weights
+    shutil.rmtree(os.path.join(tmp, "b"))
+    rein(*words, "--resume", cwd=tmp)
+    assert read(tmp, "b/cut/plain/model.safetensors") == model
+
+
 def test_removed_and_resumed(tmp):
     """Killed after channels were removed, a run goes on to the same bits; a smaller run starts from its weights."""
     text = read(ONE).decode().replace("include = small.ini", f"include = {SMALL}") + """
