@@ -228,9 +228,9 @@ struct source {
 
 static int values(const struct source *s, const char *label, const char *what, double scale, double *out)
 {
-	char name[160];
+	char name[256];
 
-	snprintf(name, sizeof name, "%s.%s", label, what);
+	snprintf(name, sizeof name, "%.120s.%.120s", label, what);
 	for (int i = 0; i < s->n; i++)
 		out[i] = scale * history_at(s->h[i], s->row[i], name);
 	return s->n;
