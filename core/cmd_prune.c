@@ -14,8 +14,22 @@
 
 #define NAMES_MAX 64
 
-/* Names of a comma-separated list, or of what the config prunes with, in order: its prune stages,
- * else all of [pruners]. How many; the names live as long as the session. */
+/* Is this entry of [pruners] one that was typed behind the command, as pruners.small='...'? */
+static bool was_typed(const struct session *s, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (int i = 0; i < s->n_override; i++) {
+		const char *at = s->override[i];
+		if (!strncmp(at, "pruners.", 8) && !strncmp(at + 8, name, n) && at[8 + n] == '=')
+			return true;
+	}
+	return false;
+}
+
+/* Names of a comma-separated list, or of what the config prunes with, in order: the pruners that
+ * were typed behind the command, else those its prune stages name, else all of [pruners]. How many;
+ * the names live as long as the session. */
 static int pruners_of(struct session *s, const char *variant, char *with, const char **name)
 {
 	struct config *c = config_build(s->file, variant, s->n_override, s->override, s->diag);
@@ -26,7 +40,11 @@ static int pruners_of(struct session *s, const char *variant, char *with, const 
 	for (char *at = with, *word; at && (word = strsep(&at, ",")) && n < NAMES_MAX;)
 		if (*word)
 			name[n++] = word;
-	for (int i = 0; !with && stages && i < stages->n_spec; i++)
+	for (int i = 0; !with && all && i < all->n_spec && n < NAMES_MAX; i++)
+		if (was_typed(s, all->spec[i]->name))
+			name[n++] = all->spec[i]->name;
+	bool typed = n > 0;
+	for (int i = 0; !with && !typed && stages && i < stages->n_spec; i++)
 		for (int k = 0; k < stages->spec[i]->n_arg && n < NAMES_MAX; k++)
 			if (!strcmp(stages->spec[i]->component, "prune") && !strcmp(stages->spec[i]->arg[k].key, "with"))
 				name[n++] = stages->spec[i]->arg[k].value;
@@ -151,7 +169,8 @@ int cmd_prune(int argc, char **argv)
 	const char *given = NULL, *split = NULL, *variant = NULL, *with = NULL, *out = NULL, *name[NAMES_MAX];
 	bool keep = false;
 	const struct cli_option options[] = {
-		{ 0, "with", "NAMES", "entries of [pruners], comma-separated (default: those its stages name)", &with, NULL },
+		{ 0, "with", "NAMES", "entries of [pruners], comma-separated (default: those given here, else the stages')",
+		  &with, NULL },
 		{ 0, "keep-channels", NULL, "only zeros: leave channels without effect where they are", NULL, &keep },
 		{ 's', "split", "NAME", "evaluated before and after: an entry of [data] (default: val)", &split, NULL },
 		{ 'w', "weights", "FILE", "a .safetensors file (default: the run's own)", &given, NULL },

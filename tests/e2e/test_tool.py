@@ -708,6 +708,9 @@ def test_prune(tmp):
     assert tensors(tmp, "kept/plain-pruned/main/model.safetensors") == full
     again, _ = rein("prune", "runs/one/plain-pruned/main", "--with", "rows", rows_go, cwd=tmp)
     assert "main-pruned/main" in again
+    rein("prune", "runs/one/plain-pruned/main", "pruners.new=threshold value=100 on=fc1.bias", "--out", "typed", cwd=tmp)
+    typed = read(tmp, "typed/main-pruned/main/resolved.ini").decode()
+    assert "with=new" in typed and "with=rows" not in typed, "what is typed is what prunes"
     assert "there is no 'no' in [pruners]" in rein("prune", "runs/one/plain", rows_go, "--with", "no", cwd=tmp, code=2)[1]
     assert "the config has no [pruners]" in rein("prune", "runs/one/plain", cwd=tmp, code=2)[1]
     assert "not the folder of a run" in rein("prune", "runs", cwd=tmp, code=2)[1]
