@@ -24,7 +24,8 @@ static bool failed(struct trainer *t, const char *what)
 {
 	const char *why = instance_failure(t->env.backend);
 
-	diag_error(t->diag, NULL, "backend '%s': %s failed%s%s", t->env.backend->name, what, *why ? ": " : "", why);
+	diag_error(t->diag, NULL, "backend '%s': %s failed%s%s", t->env.backend->component->c.name, what, *why ? ": " : "",
+	           why);
 	return false;
 }
 

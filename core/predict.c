@@ -55,6 +55,7 @@ rein_status trainer_predict(struct trainer *t, const char *split, int32_t *guess
 	compiled_destroy(full);
 	compiled_destroy(rest);
 	if (!good)
-		diag_error(d, NULL, "the predictions for '%s' could not be made on backend '%s'", split, t->env.backend->name);
+		diag_error(d, NULL, "the predictions for '%s' could not be made on backend '%s'", split,
+		           t->env.backend->component->c.name);
 	return good ? REIN_OK : REIN_ERROR;
 }

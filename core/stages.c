@@ -533,6 +533,6 @@ rein_status trainer_next(struct trainer *t, struct metrics *out, struct diag *d)
 	if (types[s->type].run(t, s, out) && stage_measured(t, s, out))
 		return REIN_OK;
 	if (diag_errors(d) == errors)
-		diag_error(d, NULL, "stage '%s' failed on backend '%s'", s->name, t->env.backend->name);
+		diag_error(d, NULL, "stage '%s' failed on backend '%s'", s->name, t->env.backend->component->c.name);
 	return REIN_ERROR;
 }

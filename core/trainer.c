@@ -97,7 +97,7 @@ struct compiled *build(struct trainer *t, struct program *p)
 		return NULL;
 	if (store_allocate(t->store) < 0) {
 		const char *why = instance_failure(t->env.backend);
-		diag_error(t->diag, NULL, "no memory for the run's states on backend '%s'%s%s", t->env.backend->name,
+		diag_error(t->diag, NULL, "no memory for the run's states on backend '%s'%s%s", t->env.backend->component->c.name,
 		           *why ? ": " : "", why);
 		program_destroy(p);
 		return NULL;
@@ -268,7 +268,7 @@ static bool upload_data(struct trainer *t)
 		struct portion *f = &t->portion[i];
 		if ((!f->stream && store_set(t->store, f->x, f->split->x) < 0) || store_set(t->store, f->y, f->split->y) < 0) {
 			diag_error(t->diag, NULL, "the data of '%s' could not be brought to backend '%s'", f->split->name,
-			           t->env.backend->name);
+			           t->env.backend->component->c.name);
 			return false;
 		}
 	}
@@ -476,7 +476,7 @@ static bool start_values(struct trainer *t)
 
 	if (store_allocate(t->store) < 0) {
 		const char *cause = instance_failure(t->env.backend);
-		diag_error(t->diag, NULL, "no memory for the run's states on backend '%s'%s%s", t->env.backend->name,
+		diag_error(t->diag, NULL, "no memory for the run's states on backend '%s'%s%s", t->env.backend->component->c.name,
 		           *cause ? ": " : "", cause);
 		return false;
 	}
