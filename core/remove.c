@@ -312,6 +312,14 @@ static const struct place *place_of_on(const struct stage *s)
 	return &s->spec->at;
 }
 
+static bool matches_weight(const struct trainer *t, const char *patterns)
+{
+	for (int i = 0; i < t->net[0]->n_param; i++)
+		if (t->net[0]->param[i]->rank > 1 && pattern_match(patterns, t->net[0]->param[i]->name))
+			return true;
+	return false;
+}
+
 bool remove_prepare(struct trainer *t, struct stage *s)
 {
 	for (int i = 0; i < t->n_regularizer; i++)
@@ -321,12 +329,23 @@ bool remove_prepare(struct trainer *t, struct stage *s)
 			            s->name);
 			return false;
 		}
-	for (int i = 0; i < t->net[0]->n_param; i++)
-		if (t->net[0]->param[i]->rank > 1 && pattern_match(s->on, t->net[0]->param[i]->name))
-			return true;
-	diag_error(t->diag, place_of_on(s), "[stages] %s: on=%s matches no weight; there are: %s", s->name, s->on,
-	           weight_list(t));
-	return false;
+	if (!matches_weight(t, s->on)) {
+		diag_error(t->diag, place_of_on(s), "[stages] %s: on=%s matches no weight; there are: %s", s->name, s->on,
+		           weight_list(t));
+		return false;
+	}
+	for (const char *on = s->on; *on;) { /* a name that is not there is a mistyped one */
+		size_t n = strcspn(on, ",");
+		const char *one = trainer_text(t, "%.*s", (int)n, on);
+		if (*one && !strchr(one, '*') && !matches_weight(t, one)) {
+			diag_error(t->diag, place_of_on(s),
+			           "[stages] %s: on=%s: '%s' matches no weight of two or more axes; there are: %s", s->name, s->on,
+			           one, weight_list(t));
+			return false;
+		}
+		on += n + (on[n] == ',');
+	}
+	return true;
 }
 
 /* A warning among the lines of a run. */

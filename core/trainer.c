@@ -97,8 +97,8 @@ struct compiled *build(struct trainer *t, struct program *p)
 		return NULL;
 	if (store_allocate(t->store) < 0) {
 		const char *why = instance_failure(t->env.backend);
-		diag_error(t->diag, NULL, "no memory for the run's states on backend '%s'%s%s", t->env.backend->component->c.name,
-		           *why ? ": " : "", why);
+		diag_error(t->diag, NULL, "no memory for the run's states on backend '%s'%s%s",
+		           t->env.backend->component->c.name, *why ? ": " : "", why);
 		program_destroy(p);
 		return NULL;
 	}
@@ -303,6 +303,19 @@ static const char *param_list(struct trainer *t, bool unmatched_only)
 	return trainer_text(t, "%s", buf);
 }
 
+static const char *layer_list(struct trainer *t)
+{
+	const struct network *net = t->net[0];
+	const char **name = zalloc((size_t)net->n + 1, sizeof *name);
+	char all[900];
+
+	for (int i = 0; i < net->n; i++)
+		name[i] = net->layer[i].inst->spec->name;
+	diag_list(all, sizeof all, name);
+	free(name);
+	return trainer_text(t, "%s", all);
+}
+
 const char *weight_list(struct trainer *t) { return param_list(t, false); }
 
 static bool reaches(const struct trainer *t, const char *patterns)
@@ -340,6 +353,57 @@ static void check_freeze(struct trainer *t)
 	}
 }
 
+/* Each pattern of an on= that reaches something must reach something itself: a name that is not
+ * there is a mistyped one; a pattern with * may be meant for another variant of the network. */
+static void check_each(struct trainer *t, const struct instance *in,
+                       bool (*reached)(const struct trainer *, const char *), const char *what, const char *list)
+{
+	const struct place *at = &in->spec->at;
+
+	for (int i = 0; i < in->spec->n_arg; i++)
+		if (strcmp(in->spec->arg[i].key, "on") == 0)
+			at = &in->spec->arg[i].value_at;
+	for (const char *on = in->common.on; *on;) {
+		size_t n = strcspn(on, ",");
+		const char *one = trainer_text(t, "%.*s", (int)n, on);
+		if (*one && !reached(t, one) && strchr(one, '*'))
+			diag_warn(t->diag, at, "on=%s: '%s' matches no %s; there are: %s", in->common.on, one, what, list);
+		else if (*one && !reached(t, one))
+			diag_error(t->diag, at, "on=%s: there is no %s '%s'; there are: %s", in->common.on, what, one, list);
+		on += n + (on[n] == ',');
+	}
+}
+
+static void check_parameters(struct trainer *t, const struct instance *in)
+{
+	if (reaches(t, in->common.on))
+		check_each(t, in, reaches, "parameter", param_list(t, false));
+	else
+		at_key(t->diag, in, "on", "on=%s matches no parameter; there are: %s", in->common.on, param_list(t, false));
+}
+
+static bool reaches_either(const struct trainer *t, const char *patterns)
+{
+	return reaches(t, patterns) || reaches_layer(t, patterns);
+}
+
+static void check_regularizer(struct trainer *t, const struct instance *reg)
+{
+	const struct rein_regularizer_vt *vt = &reg->component->vt.regularizer;
+	bool tensors = vt->param || vt->penalty || vt->gradient || vt->after_step || vt->after || vt->view;
+
+	if (!tensors && !vt->activation)
+		return;
+	bool (*reached)(const struct trainer *, const char *) = !vt->activation ? reaches
+	                                                        : tensors       ? reaches_either
+	                                                                        : reaches_layer;
+	if (reached(t, reg->common.on))
+		check_each(t, reg, reached, tensors ? "parameter" : "layer", tensors ? param_list(t, false) : layer_list(t));
+	else
+		at_key(t->diag, reg, "on", "on=%s matches no %s; there are: %s", reg->common.on,
+		       tensors ? "parameter" : "layer", tensors ? param_list(t, false) : layer_list(t));
+}
+
 static bool check_patterns(struct trainer *t)
 {
 	int errors = diag_errors(t->diag);
@@ -354,22 +418,11 @@ static bool check_patterns(struct trainer *t)
 		at_instance(t->diag, t->optimizer[t->n_optimizer - 1],
 		            "no optimizer trains these parameters: %s; widen an on= or freeze their layers", lost);
 	for (int i = 0; i < t->n_optimizer; i++)
-		if (!reaches(t, t->optimizer[i]->common.on))
-			at_key(t->diag, t->optimizer[i], "on", "on=%s matches no parameter; there are: %s",
-			       t->optimizer[i]->common.on, param_list(t, false));
-	for (int i = 0; i < t->n_regularizer; i++) {
-		const struct instance *reg = t->regularizer[i];
-		const struct rein_regularizer_vt *vt = &reg->component->vt.regularizer;
-		bool tensors = vt->param || vt->penalty || vt->gradient || vt->after_step || vt->after || vt->view;
-		if ((!tensors || !reaches(t, reg->common.on)) && (!vt->activation || !reaches_layer(t, reg->common.on)) &&
-		    (tensors || vt->activation))
-			at_key(t->diag, reg, "on", "on=%s matches no %s; there are: %s", reg->common.on,
-			       tensors ? "parameter" : "layer", param_list(t, false));
-	}
+		check_parameters(t, t->optimizer[i]);
+	for (int i = 0; i < t->n_regularizer; i++)
+		check_regularizer(t, t->regularizer[i]);
 	for (int i = 0; i < t->n_pruner; i++)
-		if (!reaches(t, t->pruner[i]->common.on))
-			at_key(t->diag, t->pruner[i], "on", "on=%s matches no parameter; there are: %s", t->pruner[i]->common.on,
-			       param_list(t, false));
+		check_parameters(t, t->pruner[i]);
 	return diag_errors(t->diag) == errors;
 }
 
@@ -476,8 +529,8 @@ static bool start_values(struct trainer *t)
 
 	if (store_allocate(t->store) < 0) {
 		const char *cause = instance_failure(t->env.backend);
-		diag_error(t->diag, NULL, "no memory for the run's states on backend '%s'%s%s", t->env.backend->component->c.name,
-		           *cause ? ": " : "", cause);
+		diag_error(t->diag, NULL, "no memory for the run's states on backend '%s'%s%s",
+		           t->env.backend->component->c.name, *cause ? ": " : "", cause);
 		return false;
 	}
 	if (!run_inits(t) || !upload_data(t))

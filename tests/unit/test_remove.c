@@ -330,6 +330,12 @@ Test(remove, a_pattern_that_matches_nothing_lists_what_there_is)
 	cr_expect(strstr(r.why, "less: on=conv* matches no weight; there are: fc1.weight, fc1.bias, out.weight, out.bias"),
 	          "%s", r.why);
 	rig_close(&r);
+	cr_expect(!rig_open(&r,
+	                    RUN ROWS "[network]\nfc1 = linear units=6\nout = linear units=3\n" REST
+	                             "[stages]\nless = remove on=fc1.weight,fc9.weight\n",
+	                    1));
+	cr_expect(strstr(r.why, "'fc9.weight' matches no weight of two or more axes; there are: fc1.weight"), "%s", r.why);
+	rig_close(&r);
 }
 
 /* --- going on ----------------------------------------------------------------------------------- */

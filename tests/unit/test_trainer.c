@@ -184,6 +184,10 @@ Test(trainer, patterns_that_match_nothing)
 		rig_open(&r, "[run]\nconfig = 1\n" BLOBS MLP SGD "[regularizers]\nlasso = l1 lambda=0.1 on=conv*.weight\n", 1));
 	cr_expect(strstr(r.why, "on=conv*.weight matches no parameter"), "%s", r.why);
 	rig_close(&r);
+	cr_assert_not(rig_open(
+		&r, "[run]\nconfig = 1\n" BLOBS MLP SGD "[regularizers]\nlasso = l1 lambda=0.1 on=fc1.weight,fc9.weight\n", 1));
+	cr_expect(strstr(r.why, "there is no parameter 'fc9.weight'; there are: fc1.weight"), "%s", r.why);
+	rig_close(&r);
 }
 
 Test(trainer, shapes_that_do_not_fit_name_the_layer)
