@@ -140,6 +140,8 @@ static void check_one(struct trainer *t, const struct instance *in)
 
 	if (*in->common.on)
 		check_on(t, in);
+	if (in->common.p < 0 && in->common.p > -1)
+		at_key(t->diag, in, "p", "p=%g is no share from 0 to 1, and not -1, its own default", in->common.p);
 	if (vt->affine && (*in->common.on || in->common.p >= 0))
 		at_instance(t->diag, in, "'%s' is part of the model, for every sample of every split: p= and on= mean nothing",
 		            in->component->c.name);

@@ -61,7 +61,7 @@ static const struct rein_key dataset_keys[] = {
 
 static const struct rein_key augmentation_keys[] = {
 	REIN_REAL(struct common, p, "-1", -1, 1, 0,
-	          "share of samples it changes, drawn for each alone; -1: its own default, 1 where it says none"),
+	          "share of samples it changes, 0 to 1, drawn for each alone; -1: its own default, 1 where it says none"),
 	REIN_STRING(struct common, on, "",
 	            "splits it works on: patterns with *; empty: train in [augmentations], all in [transforms]"),
 	REIN_KEYS_END,
