@@ -91,6 +91,9 @@ static rein_val ask(struct pass *p, const struct stage *s, const struct rein_ten
 
 	pass_enter(p, s->with, tensor->name);
 	rein_val v = vt->keep ? vt->keep(s->with->self, p->r, tensor) : vt->score(s->with->self, p->r, tensor);
+	if (!REIN_IS_NONE(v) && rein_rank(p->r, v) >= 0 && rein_dtype(p->r, v) != (vt->keep ? REIN_BOOL_T : REIN_REAL_T))
+		rein_refuse(p->r, vt->keep ? "keep() gave numbers; it gives bool, true where an entry stays"
+		                           : "score() gave bool or whole numbers; it gives real numbers");
 	pass_leave(p);
 	return v;
 }
@@ -160,6 +163,7 @@ struct cut {
 	rein_val *score; /* as the pruner gave them: shape of w, or one axis kept */
 	rein_val *left;  /* bool, shape of the score: units that have something left */
 	rein_val *count; /* (1): entries of the new mask */
+	rein_val *odd;   /* (1): scores that are not numbers, of units that are left */
 };
 
 static int64_t count_of(struct pass *p, rein_val v)
@@ -197,10 +201,13 @@ static void cut_score(struct cut *c, int i, const struct rein_tensor *tensor)
 /* Units of tensor i in a row, those that are gone below all others. */
 static rein_val cut_flat(struct cut *c, int i)
 {
+	const int64_t one[1] = { 1 };
 	struct rein_rec *r = c->p->r;
 	rein_val none = rein_scalar(r, -(double)INFINITY);
+	rein_val v = rein_where(r, c->left[i], c->score[i], none);
 
-	return rein_reshape(r, rein_where(r, c->left[i], c->score[i], none), 1, &c->s->units[i]);
+	c->odd[i] = rein_reshape(r, rein_sum(r, rein_not(r, rein_eq(r, v, v))), 1, one);
+	return rein_reshape(r, v, 1, &c->s->units[i]);
 }
 
 /* gone (units) -> the new mask of tensor i */
@@ -293,8 +300,9 @@ static struct program *prune_program(struct trainer *t, struct stage *s, bool co
 	pass_begin(&p, t, PASS_EVENT, false, count ? "prune: count" : "prune");
 	pass_tensors(&p, p.net);
 	recorder_draw_keys(p.rec, REIN_NONE, p.step.step, p.step.epoch);
-	rein_val *v = rein_vals(p.r, 4 * (uint32_t)s->n_pruned);
-	struct cut c = { &p, s, v, v + s->n_pruned, v + 2 * s->n_pruned, v + 3 * s->n_pruned };
+	int n = s->n_pruned;
+	rein_val *v = rein_vals(p.r, 5 * (uint32_t)n);
+	struct cut c = { &p, s, v, v + n, v + 2 * n, v + 3 * n, v + 4 * n };
 	for (int i = 0; i < s->n_pruned; i++) {
 		struct state *w = s->pruned[i];
 		c.mask[i] = recorder_read(p.rec, w->mask);
@@ -309,8 +317,8 @@ static struct program *prune_program(struct trainer *t, struct stage *s, bool co
 		cut_count(&c);
 	else if (!vt->keep)
 		cut_by_score(&c);
-	if (!count)
-		recorder_output(p.rec, rein_concat(p.r, (uint32_t)s->n_pruned, c.count, 0));
+	if (!count) /* count and odd lie one behind the other */
+		recorder_output(p.rec, rein_concat(p.r, (uint32_t)(vt->keep ? n : 2 * n), c.count, 0));
 	return pass_end(&p);
 }
 
@@ -462,6 +470,27 @@ static int64_t cuts_of(const struct stage *s)
 	return repeated ? (w->last - w->first + w->every - 1) / w->every + 1 : 1;
 }
 
+/* initial= beyond what the stage comes to would prune less and less. Of several tensors the one with
+ * the largest share counts: where amount= is a number of units, smaller tensors lose more of theirs. */
+static bool initial_possible(struct trainer *t, const struct stage *s, double amount)
+{
+	const struct rein_pruner_vt *vt = &s->with->component->vt.pruner;
+	bool together = vt->global && vt->global(s->with->self);
+	int64_t total = 0, least = INT64_MAX;
+
+	for (int i = 0; i < s->n_pruned; i++) {
+		total += s->units[i];
+		least = s->units[i] < least ? s->units[i] : least;
+	}
+	double last = amount < 1 ? amount : amount / (double)(together ? total : least);
+	if (!grows(s) || s->when.initial <= last)
+		return true;
+	diag_error(t->diag, &s->spec->at,
+	           "[stages] %s: initial=%g is more than the share that '%s' ends with, %g; what is pruned only grows",
+	           s->name, s->when.initial, s->with->spec->name, last);
+	return false;
+}
+
 /* The amounts by themselves, of this stage and those before it with the same pruner: what is
  * certain to be left when it begins, and whether it leaves anything. */
 static bool amount_possible(struct trainer *t, struct stage *s)
@@ -475,6 +504,8 @@ static bool amount_possible(struct trainer *t, struct stage *s)
 		at_instance(t->diag, s->with, "an amount of %g is neither a share below 1 nor a whole number", amount);
 		return false;
 	}
+	if (!initial_possible(t, s, amount))
+		return false;
 	left = zalloc((size_t)s->n_pruned, sizeof *left);
 	k = zalloc((size_t)s->n_pruned, sizeof *k);
 	for (int i = 0; i < s->n_pruned; i++) {
@@ -524,16 +555,31 @@ static bool prune_amounts(struct trainer *t, const struct stage *s, double x)
 	return good;
 }
 
+/* odd: per tensor, how many scores of units that are left compare with nothing. */
+static bool scores_are_numbers(struct trainer *t, const struct stage *s, const int32_t *odd)
+{
+	for (int i = 0; i < s->n_pruned; i++)
+		if (odd[i] > 0) {
+			at_instance(t->diag, s->with,
+			            "stage '%s': %" PRId32 " of the %" PRId64 " scores of '%s' are not numbers (NaN): there is no "
+			            "telling which are smallest",
+			            s->name, odd[i], s->units[i], s->pruned[i]->name);
+			return false;
+		}
+	return true;
+}
+
 /* The cut, and whether every weight has something left. */
 static bool prune_cut(struct trainer *t, const struct stage *s)
 {
-	int n = s->n_pruned;
-	int32_t *kept = zalloc((size_t)n, sizeof *kept), *size = zalloc((size_t)n, sizeof *size);
+	int n = s->n_pruned, outputs = s->with->component->vt.pruner.keep ? n : 2 * n;
+	int32_t *kept = zalloc(2 * (size_t)n, sizeof *kept), *size = zalloc((size_t)n, sizeof *size);
 	bool good =
-		compiled_run(s->program, 1) >= 0 && compiled_output(s->program, 0, kept, n * (int64_t)sizeof *kept) >= 0;
+		compiled_run(s->program, 1) >= 0 && compiled_output(s->program, 0, kept, outputs * (int64_t)sizeof *kept) >= 0;
 
 	for (int i = 0; i < n; i++)
 		size[i] = (int32_t)s->pruned[i]->count;
+	good = good && scores_are_numbers(t, s, kept + n);
 	good = good && something_kept(t, s, size, kept);
 	free(kept);
 	free(size);

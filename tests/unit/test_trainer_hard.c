@@ -233,6 +233,20 @@ Test(trainer_hard, weight_norm_starts_where_the_plain_network_does)
 	rig_close(&normed);
 }
 
+Test(trainer_hard, scores_that_are_no_numbers_are_refused)
+{
+	struct metrics m = { 0 };
+	struct rig r;
+
+	OPEN(&r, RUN(1) BLOBS MLP "[optimizer]\nsgd = sgd lr=0\n[pruners]\nbad = odd_scores what=nan on=*.weight\n"
+	                          "[stages]\ncut = prune with=bad\n");
+	cr_expect_neq(rig_next(&r, &m), REIN_OK);
+	cr_expect(strstr(r.why, "[pruners] bad: stage 'cut': "), "%s", r.why);
+	cr_expect(strstr(r.why, "scores of 'fc1.weight' are not numbers (NaN)"), "%s", r.why);
+	metrics_finish(&m);
+	rig_close(&r);
+}
+
 /* --- what evaluation sees --------------------------------------------------------------------------------- */
 Test(trainer_hard, evaluation_sees_the_average)
 {
