@@ -2,7 +2,8 @@
  *
  * ln_structured: prunes whole slices along axis dim, those with the smallest norm
  * (sum |w|^n)^(1/n): rows and filters (dim=0), or what one input feeds (dim=1). Only the matched
- * weights go; the bias of a pruned row stays. torch.nn.utils.prune.ln_structured.
+ * weights go; the bias of a pruned row stays. What has one axis, a bias or the scale of a batch
+ * normalization, has no slices and is left alone. torch.nn.utils.prune.ln_structured.
  */
 #include <stdio.h>
 
@@ -27,12 +28,11 @@ static rein_val ln_structured_score(const void *self, struct rein_rec *r, const 
 	int32_t rank = rein_rank(r, p->w);
 	int64_t dim = s->dim < 0 ? s->dim + rank : s->dim;
 
-	if (rank < 2 || dim < 0 || dim >= rank) {
+	if (rank < 2)
+		return REIN_NONE;
+	if (dim < 0 || dim >= rank) {
 		char why[256];
-		if (rank < 2)
-			snprintf(why, sizeof why, "'%s' has no slices; leave biases out with on=*.weight", p->name);
-		else
-			snprintf(why, sizeof why, "dim=%lld: '%s' has %d axes", (long long)s->dim, p->name, (int)rank);
+		snprintf(why, sizeof why, "dim=%lld: '%s' has %d axes", (long long)s->dim, p->name, (int)rank);
 		rein_refuse(r, why);
 		return p->w;
 	}
@@ -51,6 +51,6 @@ static const struct rein_pruner_vt ln_structured_vt = { .struct_size = sizeof ln
 	                                                    .score = ln_structured_score,
 	                                                    .amount = ln_structured_amount };
 REIN_COMPONENT(ln_structured, REIN_PRUNER, struct ln_structured, ln_structured_keys, &ln_structured_vt,
-               .summary = "prunes rows, filters or columns with the smallest norm",
+               .summary = "prunes rows, filters or columns with the smallest norm; leaves tensors of one axis alone",
                .reference = "Li et al. 2017; torch.nn.utils.prune.ln_structured");
 REIN_PLUGIN("ln_structured", "1.0.0", "MIT", &ln_structured_component)

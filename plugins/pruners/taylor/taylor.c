@@ -18,7 +18,8 @@ static const struct rein_key taylor_keys[] = {
 	REIN_REAL(struct taylor, amount, "0.5", 0, 1e9, 0,
 	          "share (below 1) or number of the weights or slices left that go"),
 	REIN_BOOL(struct taylor, global, "no", "rank over all tensors of on= together, not in each by itself"),
-	REIN_BOOL(struct taylor, structured, "no", "whole slices along axis dim go, not single weights"),
+	REIN_BOOL(struct taylor, structured, "no",
+	          "whole slices along axis dim go, not single weights; tensors of one axis stay"),
 	REIN_INT(struct taylor, dim, "0", -REIN_MAX_RANK, REIN_MAX_RANK - 1,
 	         "axis of the slices: 0 rows or filters, 1 input columns or channels; negative counts from the end"),
 	REIN_KEYS_END,
@@ -38,9 +39,8 @@ static rein_val taylor_score(const void *self, struct rein_rec *r, const struct 
 	if (rank >= 2 && dim >= 0 && dim < rank)
 		return rein_sum_over(r, change, ((1u << (uint32_t)rank) - 1) & ~REIN_AXIS((uint32_t)dim), REIN_KEEP);
 	if (rank < 2)
-		snprintf(why, sizeof why, "'%s' has no slices; leave biases out with on=*.weight", p->name);
-	else
-		snprintf(why, sizeof why, "dim=%lld: '%s' has %d axes", (long long)s->dim, p->name, (int)rank);
+		return REIN_NONE;
+	snprintf(why, sizeof why, "dim=%lld: '%s' has %d axes", (long long)s->dim, p->name, (int)rank);
 	rein_refuse(r, why);
 	return p->w;
 }

@@ -40,11 +40,8 @@ static rein_val two_four_keep(const void *self, struct rein_rec *r, const struct
 	int32_t rank = rein_rank(r, p->w);
 	char why[256];
 
-	if (rank < 2) {
-		snprintf(why, sizeof why, "'%s' has no inputs to group along; leave biases out with on=*.weight", p->name);
-		rein_refuse(r, why);
-		return p->mask;
-	}
+	if (rank < 2)
+		return REIN_NONE; /* no inputs to group along */
 	if (rein_dim(r, p->w, 1) % s->m) {
 		snprintf(why, sizeof why, "'%s' has %lld inputs, which m=%lld does not divide; leave it out with on=", p->name,
 		         (long long)rein_dim(r, p->w, 1), (long long)s->m);
@@ -64,5 +61,6 @@ static rein_val two_four_keep(const void *self, struct rein_rec *r, const struct
 
 static const struct rein_pruner_vt two_four_vt = { .struct_size = sizeof two_four_vt, .keep = two_four_keep };
 REIN_COMPONENT(two_four, REIN_PRUNER, struct two_four, two_four_keys, &two_four_vt, .create = two_four_create,
-               .summary = "keeps the n largest |w| of every m along the inputs", .reference = "Mishra et al. 2021");
+               .summary = "keeps the n largest |w| of every m along the inputs; leaves tensors of one axis alone",
+               .reference = "Mishra et al. 2021");
 REIN_PLUGIN("two_four", "1.0.0", "MIT", &two_four_component)
