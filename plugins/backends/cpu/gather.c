@@ -119,7 +119,7 @@ static void nearest_places(const struct gather *g, const float *xy, int64_t n, i
 		float u = xy[2 * q], v = xy[2 * q + 1];
 		int near = (u > -1) & (u < w) & (v > -1) & (v < h); /* not for NaN */
 		int32_t iu = (int32_t)((near ? u : 0) + round - round), iv = (int32_t)((near ? v : 0) + round - round);
-		at[q] = near & (iu >= 0) & (iu < columns) & (iv >= 0) & (iv < rows) ? iv * columns + iu : -1;
+		at[q] = (near & (iu >= 0) & (iu < columns) & (iv >= 0) & (iv < rows)) ? iv * columns + iu : -1;
 	}
 }
 
