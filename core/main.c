@@ -46,6 +46,10 @@ static int written(int code)
 
 	if (flushed && !ferror(stdout))
 		return code;
+	if (flushed) { /* what failed was in the midst of it, and why is forgotten: it will fail again */
+		clearerr(stdout);
+		flushed = fputc('\n', stdout) != EOF && !fflush(stdout);
+	}
 	fprintf(stderr, "rein: cannot write to the standard output%s%s\n", flushed ? "" : ": ",
 	        flushed ? "" : strerror(errno));
 	return code == EXIT_DONE ? EXIT_FAILED : code;
