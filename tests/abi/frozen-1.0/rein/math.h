@@ -90,7 +90,8 @@ static inline rein_val rein_amax(struct rein_rec *r, rein_val x, uint32_t axes, 
 /* The last axis away: index of the largest, the first of ties. */
 static inline rein_val rein_argmax(struct rein_rec *r, rein_val x)
 {
-	return rein_attr1_(r, REIN_OP_ARGMAX, x, REIN_AXIS((uint32_t)(rein_rank(r, x) - 1)), 0, 0);
+	int32_t rank = rein_rank(r, x); /* less than 1: of what was refused already, or a scalar, which is now */
+	return rein_attr1_(r, REIN_OP_ARGMAX, x, rank > 0 ? REIN_AXIS((uint32_t)(rank - 1)) : 0, 0, 0);
 }
 static inline rein_val rein_log_softmax(struct rein_rec *r, rein_val x, uint32_t axis)
 {
