@@ -172,12 +172,13 @@ static void check(const struct stack *s, const char *isa, double *const out[], s
 
 Test(blocks, stacks)
 {
-	static const char *const isas[] = { "plain", "avx2", "avx512" };
+	int n_isa;
+	const char *const *isas = rig_isas(&n_isa);
 	double *out[4];
 	for (int k = 0; k < 4; k++)
 		out[k] = malloc(ROOM * sizeof **out);
 	for (size_t k = 0; k < sizeof stacks / sizeof *stacks; k++)
-		for (int i = 0; i < 3; i++) {
+		for (int i = 0; i < n_isa; i++) {
 			struct rig *rig[4] = { rig_create(REIN_NAIVE, 1, 8), rig_create(REIN_NAIVE, 1, 4),
 				                   rig_create_isa(REIN_GUARD, 1, 4, isas[i]), rig_create_isa(0, 3, 4, isas[i]) };
 			struct compiled *c[4];

@@ -13,8 +13,6 @@
 #include "recorder.h"
 #include "rein/rein.h"
 
-static const char *const isas[] = { "plain", "avx2", "avx512" };
-
 static uint32_t seed_;
 static int64_t pick(int64_t lo, int64_t hi)
 {
@@ -152,11 +150,13 @@ static int64_t all_ops(const struct shape *s, uint32_t real_size, uint32_t flags
 Test(nets, random_shapes)
 {
 	static double want[1 << 19], got[1 << 19], three[1 << 19];
+	int n_isa;
+	const char *const *isas = rig_isas(&n_isa);
 	for (uint32_t seed = 0; seed < 60; seed++) {
 		struct shape s = random_shape(seed);
 		int64_t n = all_ops(&s, 8, REIN_NAIVE, 1, NULL, want);
-		for (size_t i = 0; i < 3; i++) {
-			if (i != seed % 3 && i != 2)
+		for (int i = 0; i < n_isa; i++) {
+			if (i != (int)seed % n_isa && i != n_isa - 1)
 				continue;
 			cr_assert_eq(all_ops(&s, 4, seed % 2 ? REIN_GUARD : 0, 1, isas[i], got), n);
 			for (int64_t k = 0; k < n; k++)
@@ -215,17 +215,19 @@ static int64_t pooled(const struct shape *s, uint32_t how, uint32_t real_size, u
 Test(nets, pooling_behind_convolutions)
 {
 	static double want[1 << 18], got[1 << 18], three[1 << 18];
+	int n_isa;
+	const char *const *isas = rig_isas(&n_isa);
 	for (uint32_t seed = 0; seed < 128; seed++) {
 		struct shape s = random_shape(seed / 2 + 1000);
 		if (seed % 16 == 7)
 			s = (struct shape){ 33, 1, 12, 10, 6, 5, 5, 1, 1, 2, 2, 1, 1, 1, 12, 10, false };
 		int64_t n = pooled(&s, seed, 8, REIN_NAIVE, 1, NULL, want);
-		cr_assert_eq(pooled(&s, seed, 4, seed % 3 ? 0 : REIN_GUARD, 1, isas[seed % 3], got), n);
+		cr_assert_eq(pooled(&s, seed, 4, seed % 3 ? 0 : REIN_GUARD, 1, isas[seed % (uint32_t)n_isa], got), n);
 		for (int64_t k = 0; k < n; k++)
 			cr_assert(fabs(got[k] - want[k]) <= 1e-5 * (fabs(want[k]) + 1),
-			          "net %u on %s: number %lld of %lld is %.9g, not %.9g", seed, isas[seed % 3], (long long)k,
-			          (long long)n, got[k], want[k]);
-		pooled(&s, seed, 4, 0, 3, isas[seed % 3], three);
+			          "net %u on %s: number %lld of %lld is %.9g, not %.9g", seed, isas[seed % (uint32_t)n_isa],
+			          (long long)k, (long long)n, got[k], want[k]);
+		pooled(&s, seed, 4, 0, 3, isas[seed % (uint32_t)n_isa], three);
 		cr_assert_eq(memcmp(got, three, (size_t)n * sizeof *got), 0, "net %u: threads change bits", seed);
 	}
 }
@@ -280,9 +282,11 @@ Test(nets, images_in_lanes)
 {
 	static double want[1 << 18], got[1 << 18], three[1 << 18];
 	static const int64_t batches[] = { 64, 80, 33 };
+	int n_isa;
+	const char *const *isas = rig_isas(&n_isa);
 	for (uint32_t how = 0; how < 48; how++) {
 		int64_t batch = batches[how / 16], n = two_convolutions(batch, how % 16, 8, REIN_NAIVE, 1, NULL, want);
-		const char *isa = isas[(how + how / 3) % 3];
+		const char *isa = isas[(how + how / 3) % (uint32_t)n_isa];
 		cr_assert_eq(two_convolutions(batch, how % 16, 4, how % 5 ? 0 : REIN_GUARD, 1, isa, got), n);
 		double largest = 0;
 		for (int64_t k = 0; k < n; k++)

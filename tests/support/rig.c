@@ -70,6 +70,39 @@ struct rig *rig_create_isa(uint32_t flags, uint32_t threads, uint32_t real_size,
 	return r;
 }
 
+static bool cpu_has(const char *isa)
+{
+	struct arg arg = { .key = "isa", .value = (char *)isa };
+	struct spec spec = { .section = "run", .name = "backend", .component = "cpu", .n_arg = 1, .arg = &arg };
+	struct diag *diag = diag_create();
+	struct host_env env = { .seed = 1, .diag = diag };
+	struct registry *registry = registry_create(0, NULL);
+	struct instance *b = instance_create(registry, REIN_BACKEND, &spec, &env, NULL, NULL, diag);
+	struct rein_device device = { .struct_size = sizeof device };
+	cr_assert_not_null(b);
+	bool has = b->component->vt.backend.probe(b->self, &b->host, &device) >= 0;
+	instance_destroy(b);
+	registry_destroy(registry);
+	diag_destroy(diag);
+	return has;
+}
+
+const char *const *rig_isas(int *n)
+{
+	static const char *const all[] = { "plain", "avx2", "avx512" };
+	static const char *there[3];
+	static int found;
+
+	for (int k = found ? 3 : 0; k < (getenv("REIN_TEST_BACKEND") ? 1 : 3); k++) {
+		if (cpu_has(all[k]))
+			there[found++] = all[k];
+		else
+			fprintf(stderr, "not tested: %s, which this machine does not have\n", all[k]);
+	}
+	*n = found;
+	return there;
+}
+
 struct rig *rig_create(uint32_t flags, uint32_t threads, uint32_t real_size)
 {
 	return rig_create_isa(flags, threads, real_size, NULL);

@@ -25,6 +25,9 @@ struct rig {
 struct rig *rig_create(uint32_t flags, uint32_t threads, uint32_t real_size);
 struct rig *rig_create_isa(uint32_t flags, uint32_t threads, uint32_t real_size, const char *isa);
 void rig_destroy(struct rig *);
+/* Instruction sets of the cpu backend that this machine has, plain C first; another backend under
+ * test has none of its own: n is 1. Those that are missing are named on stderr, once. */
+const char *const *rig_isas(int *n);
 
 /* A state with these values, converted to its dtype; NULL: zeros. Allocated. */
 struct state *rig_state(struct rig *, const char *name, uint32_t dtype, uint32_t rank, const int64_t *dim,
