@@ -120,7 +120,7 @@ void compiled_print(const struct compiled *c, FILE *out)
 	             "  only passes through its kernel; values without a kernel cost nothing\n\n");
 	fprintf(out, "  %-6s %-22s %-5s %-24s %s\n", "value", "shape", "kern", "memory", "op");
 	print_ops(p, l, 0, out);
-	fprintf(out, "\n  kernels, in order of execution\n");
+	fprintf(out, "\n  kernels, in order of the plan\n");
 	for (uint32_t k = 0; k < l->n_kernel; k++) {
 		uint32_t n = 0;
 		const char *name = "";

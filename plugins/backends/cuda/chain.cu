@@ -524,8 +524,10 @@ static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 	rein_status s = c ? REIN_OK : REIN_ERROR;
 	if (c && !chain_describe(b->p, b->plan, n, instr, c))
 		s = rein_failf(b->host, "a chain of %d ops in program %s is too large", n, b->p->name);
-	if (s >= 0)
-		return chain_add(b, c);
+	if (s >= 0 && !c->has_map)
+		return cuda_piece(b, &chain_merge, c);
+	if (s >= 0) /* a plugin's kernel can be wrong, and then the message should be about it alone */
+		s = chain_emit(b, 1, &c);
 	b->host->free(b->host, c);
 	return s;
 }

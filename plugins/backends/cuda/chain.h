@@ -58,10 +58,7 @@ bool chain_describe(const struct rein_program *, const struct rein_plan *, int32
 size_t chain_text(int n, const struct chain *const *, int *body, char *buf, size_t size);
 /* chain_run.cu: appends one launch for n chains that do not depend on each other. */
 rein_status chain_emit(struct cuda_build *, int n, const struct chain *const *);
-/* chain_many.cu: appends it as soon as chain_flush() is called or the next one depends on it: until
- * then others may join its launch. Takes the chain, which comes from host->alloc. */
-#define CHAIN_MANY 32
-rein_status chain_add(struct cuda_build *, struct chain *);
+extern const struct cuda_merge chain_merge; /* pieces are struct chain */
 
 /* compiled.cu: the kernel `rein_chain` of a text, from memory, from disk, or from NVRTC. The text
  * says in its first line what it is. NULL with *why, the compiler's message included. */

@@ -304,7 +304,7 @@ static struct chain_piece piece_of(const struct cuda_build *b, const struct chai
 static int compiled(struct cuda_build *b, int n, const struct chain *const *c)
 {
 	char why[2048] = "";
-	int body[CHAIN_MANY];
+	int body[CUDA_MERGE];
 	size_t need = chain_text(n, c, body, NULL, 0) + 1;
 	char *text = static_cast<char *>(b->host->alloc(b->host, need));
 	if (!text)
@@ -316,7 +316,7 @@ static int compiled(struct cuda_build *b, int n, const struct chain *const *c)
 		return rein_failf(b->host, "%s", why);
 	if (!fn)
 		return 0;
-	struct chain_piece list[CHAIN_MANY];
+	struct chain_piece list[CUDA_MERGE];
 	struct chain_args a;
 	unsigned blocks = 0;
 	memset(&a, 0, sizeof a);
@@ -353,3 +353,13 @@ rein_status chain_emit(struct cuda_build *b, int n, const struct chain *const *c
 		                  map ? map : "a chain");
 	return interpret(b, n, c);
 }
+
+static rein_status emit_pieces(struct cuda_build *b, int n, void *const *piece)
+{
+	const struct chain *c[CUDA_MERGE];
+	for (int k = 0; k < n; k++)
+		c[k] = static_cast<const struct chain *>(piece[k]);
+	return chain_emit(b, n, c);
+}
+
+extern const struct cuda_merge chain_merge = { "chain", emit_pieces };

@@ -12,7 +12,7 @@
 #define ALIGN(n) (((n) + 255) & ~(int64_t)255)
 
 /* --- appending items ------------------------------------------------------------------------ */
-static struct cuda_item *append(struct cuda_build *b, uint32_t kind, const char *name)
+struct cuda_item *cuda_append(struct cuda_build *b, uint32_t kind, const char *name)
 {
 	struct rein_exec *e = b->e;
 	if (e->n_item == e->cap_item) {
@@ -40,7 +40,7 @@ rein_status cuda_push_launch(struct cuda_build *b, const void *fn, const char *n
 	size_t total = 0;
 	if (n_arg > CUDA_MAX_ARGS)
 		return rein_failf(b->host, "kernel %s has more than %d arguments", name, CUDA_MAX_ARGS);
-	struct cuda_item *i = append(b, CUDA_LAUNCH, name);
+	struct cuda_item *i = cuda_append(b, CUDA_LAUNCH, name);
 	for (unsigned k = 0; k < n_arg; k++)
 		total += (size[k] + 15) & ~(size_t)15;
 	if (!i || !(i->data = b->host->alloc(b->host, total + 1)))
@@ -60,9 +60,18 @@ rein_status cuda_push_launch(struct cuda_build *b, const void *fn, const char *n
 	return REIN_OK;
 }
 
+rein_status cuda_piece(struct cuda_build *b, const struct cuda_merge *merge, void *piece)
+{
+	struct cuda_item *i = cuda_append(b, CUDA_PIECE, merge->name);
+	if (!i)
+		return b->host->free(b->host, piece), REIN_ERROR;
+	i->merge = merge, i->data = piece;
+	return REIN_OK;
+}
+
 rein_status cuda_copy(struct cuda_build *b, void *to, const void *from, size_t bytes)
 {
-	struct cuda_item *i = to == from || !bytes ? NULL : append(b, CUDA_COPY, "copy");
+	struct cuda_item *i = to == from || !bytes ? NULL : cuda_append(b, CUDA_COPY, "copy");
 	if (!i)
 		return to == from || !bytes ? REIN_OK : REIN_ERROR;
 	i->to = to, i->from = from, i->bytes = bytes;
@@ -71,7 +80,7 @@ rein_status cuda_copy(struct cuda_build *b, void *to, const void *from, size_t b
 
 rein_status cuda_fill(struct cuda_build *b, void *to, int byte, size_t bytes)
 {
-	struct cuda_item *i = bytes ? append(b, CUDA_FILL, "fill") : NULL;
+	struct cuda_item *i = bytes ? cuda_append(b, CUDA_FILL, "fill") : NULL;
 	if (!i)
 		return bytes ? REIN_ERROR : REIN_OK;
 	i->to = to, i->value = byte, i->bytes = bytes;
@@ -80,7 +89,7 @@ rein_status cuda_fill(struct cuda_build *b, void *to, int byte, size_t bytes)
 
 rein_status cuda_call(struct cuda_build *b, const char *name, cuda_call_fn *fn, void *data)
 {
-	struct cuda_item *i = append(b, CUDA_CALL, name);
+	struct cuda_item *i = cuda_append(b, CUDA_CALL, name);
 	if (!i)
 		return b->host->free(b->host, data), REIN_ERROR;
 	i->call = fn, i->data = data;
@@ -89,7 +98,7 @@ rein_status cuda_call(struct cuda_build *b, const char *name, cuda_call_fn *fn, 
 
 rein_status cuda_push_loop(struct cuda_build *b, struct cuda_loop *l)
 {
-	struct cuda_item *i = append(b, CUDA_LOOP, "loop");
+	struct cuda_item *i = cuda_append(b, CUDA_LOOP, "loop");
 	if (!i)
 		return REIN_ERROR;
 	i->data = l;
@@ -275,6 +284,30 @@ template <class T> static T *zeros(const struct rein_host *host, size_t n)
 	return static_cast<T *>(host->alloc(host, (n + 1) * sizeof(T)));
 }
 
+static bool sort_instructions(struct rein_exec *e)
+{
+	uint32_t n_kernel = e->plan->n_kernel;
+	e->first = zeros<int32_t>(e->host, n_kernel + 1);
+	e->instr = zeros<int32_t>(e->host, e->program->n_instr);
+	e->launch = zeros<int32_t>(e->host, n_kernel);
+	if (!e->first || !e->instr || !e->launch)
+		return false;
+	for (uint32_t i = 0; i < e->program->n_instr; i++)
+		if (e->plan->kernel[i] >= 0)
+			e->first[e->plan->kernel[i] + 1]++;
+	for (uint32_t k = 0; k < n_kernel; k++)
+		e->first[k + 1] += e->first[k];
+	for (uint32_t i = e->program->n_instr; i-- > 0;) /* from the end of each kernel's */
+		if (e->plan->kernel[i] >= 0)
+			e->instr[--e->first[e->plan->kernel[i] + 1]] = (int32_t)i;
+	for (uint32_t k = 0; k < n_kernel; k++) /* first[k + 1] is now where k begins */
+		e->first[k] = e->first[k + 1];
+	e->first[n_kernel] = 0;
+	for (uint32_t i = 0; i < e->program->n_instr; i++)
+		e->first[n_kernel] += e->plan->kernel[i] >= 0;
+	return true;
+}
+
 rein_status cuda_exec_create(struct cuda *cuda, const struct rein_program *p, const struct rein_plan *plan, int depth,
                              struct rein_exec **out)
 {
@@ -286,8 +319,7 @@ rein_status cuda_exec_create(struct cuda *cuda, const struct rein_program *p, co
 	e->mem = zeros<void *>(host, p->n_value);
 	e->constant = zeros<void *>(host, p->n_value);
 	e->staged_at = zeros<int64_t>(host, p->n_commit);
-	e->list = zeros<int32_t>(host, p->n_instr);
-	if (!e->mem || !e->constant || !e->staged_at || !e->list)
+	if (!e->mem || !e->constant || !e->staged_at || !sort_instructions(e))
 		return REIN_ERROR;
 	if ((cuda->flags & REIN_GUARD) && !depth) {
 		e->shadow = zeros<unsigned char>(host, (size_t)plan->arena_bytes);
@@ -307,59 +339,46 @@ void cuda_exec_destroy(struct rein_exec *e)
 	forget(e);
 	cuda_give(e->cuda, e->constants);
 	cuda_give(e->cuda, e->staged);
-	void *all[] = { e->mem,     e->constant, e->staged_at, e->list, e->item, e->table,
-		            e->segment, e->shadow,   e->mine,      e };
+	void *all[] = { e->mem,   e->constant, e->staged_at, e->first,  e->instr, e->launch,
+		            e->item,  e->table,    e->segment,   e->shadow, e->mine,  e };
 	for (size_t k = 0; k < sizeof all / sizeof *all; k++)
 		host->free(host, all[k]);
 }
 
-/* Instructions of kernel k in recorded order into e->list; returns how many. */
-static int32_t group(struct rein_exec *e, uint32_t k)
+static rein_status emit_group(struct cuda_build *b, int32_t n, const int32_t *list)
 {
-	int32_t n = 0;
-	for (uint32_t i = 0; i < e->program->n_instr; i++)
-		if (e->plan->kernel[i] == (int32_t)k)
-			e->list[n++] = (int32_t)i;
-	return n;
-}
-
-extern const struct cuda_family cuda_chain;
-
-static rein_status emit_group(struct cuda_build *b, int32_t n)
-{
-	const struct rein_prog_instr *i = &b->p->instr[b->e->list[n - 1]];
-	const struct cuda_family *f = cuda_family_of(b->p, n, b->e->list);
-	if (f != &cuda_chain && chain_flush(b) < 0)
-		return REIN_ERROR;
+	const struct rein_prog_instr *i = &b->p->instr[list[n - 1]];
+	const struct cuda_family *f = cuda_family_of(b->p, n, list);
 	if (i->op == REIN_OP_REPEAT)
-		return cuda_loop_emit(b, b->e->list[0]);
+		return cuda_loop_emit(b, list[0]);
 	const char *origin = b->p->n_origin ? b->p->origin[i->origin] : b->p->name;
 	if (i->op == REIN_OP_CUSTOM)
 		return rein_failf(b->host, "%s: op 'custom' is a C function and runs on the cpu backend only", origin);
 	if (!f)
 		return rein_failf(b->host, "%s: the cuda backend has no op %u on %s of program %s", origin, i->op,
 		                  b->p->real_size == 8 ? "float64" : "these shapes", b->p->name);
-	return f->emit(b, n, b->e->list);
+	return f->emit(b, n, list);
 }
 
 rein_status cuda_exec_emit(struct rein_exec *e, unsigned char *base)
 {
-	struct cuda_build b = { e->cuda, e->host, e->program, e->plan, e, 0, e->mem, NULL, NULL };
+	struct cuda_build b = { e->cuda, e->host, e->program, e->plan, e, 0, e->mem, NULL };
 	rein_status s = REIN_OK;
 	forget(e);
 	e->base = base;
 	for (uint32_t v = 0; v < e->program->n_value; v++)
 		e->mem[v] = resolve(e, (int32_t)v);
 	for (uint32_t k = 0; k < e->plan->n_kernel && s >= 0; k++) {
-		int32_t n = group(e, k);
-		b.kernel = (int32_t)k;
+		int32_t n = e->first[k + 1] - e->first[k];
+		b.kernel = e->launch[k] = (int32_t)k;
 		b.work = base + e->plan->workspace_at[k];
 		if (n)
-			s = emit_group(&b, n);
+			s = emit_group(&b, n, e->instr + e->first[k]);
 	}
-	rein_status flushed = chain_flush(&b);
 	b.kernel = -1;
-	return s < 0 ? s : flushed < 0 ? flushed : emit_commits(&b);
+	if (s >= 0)
+		s = emit_commits(&b);
+	return s < 0 ? s : cuda_order(&b);
 }
 
 /* --- running ----------------------------------------------------------------------------------------------- */

@@ -312,7 +312,7 @@ static void *output(void *self, struct rein_exec *e, uint32_t i)
 	return i < e->program->n_output ? e->mem[e->program->output[i]] : NULL;
 }
 
-/* Names of the launches a plan kernel became. */
+/* Names of the launches a plan kernel became, each with its place in the order of execution. */
 static void explain(void *self, struct rein_exec *e, uint32_t kernel, char *buf, uint64_t size)
 {
 	size_t used = 0;
@@ -321,19 +321,16 @@ static void explain(void *self, struct rein_exec *e, uint32_t kernel, char *buf,
 		buf[0] = 0;
 	for (int k = 0; k < e->n_item && used + 1 < size; k++) {
 		const struct cuda_item *i = &e->item[k];
-		if (i->kernel != (int32_t)kernel)
+		if (i->kernel != e->launch[kernel])
 			continue;
-		int n = i->kind == CUDA_LAUNCH ?
-			snprintf(buf + used, size - used, "%s%s %ux%u", used ? ", " : "", i->name,
-			         i->grid.x * i->grid.y * i->grid.z, i->block.x * i->block.y * i->block.z) :
-			snprintf(buf + used, size - used, "%s%s", used ? ", " : "", i->name);
+		int n = i->kind != CUDA_LAUNCH ?
+			snprintf(buf + used, size - used, "%s#%d %s", used ? ", " : "", k, i->name) :
+			i->kernel != (int32_t)kernel ?
+			snprintf(buf + used, size - used, "%sin #%d", used ? ", " : "", k) :
+			snprintf(buf + used, size - used, "%s#%d %s %ux%u", used ? ", " : "", k, i->name,
+			         i->grid.x * i->grid.y * i->grid.z, i->block.x * i->block.y * i->block.z);
 		used += n > 0 ? (size_t)n : 0;
 	}
-	for (int k = 0; k < e->n_item && !used && size; k++) /* chain_many.cu */
-		if (e->item[k].kernel > (int32_t)kernel) {
-			snprintf(buf, size, "in the launch of k%d", e->item[k].kernel);
-			return;
-		}
 }
 
 static void destroy(void *self, const struct rein_host *host)

@@ -5,6 +5,7 @@
  *   cuda.cu      the table: probe, open, memory
  *   schedule.cu  which ops go into one kernel
  *   compile.cu   an executable: a list of launches, captured into one CUDA graph
+ *   order.cu     their order, and which of them are one
  *   loop.cu      REPEAT: a conditional node of the graph, or replays by the host
  *   library.cu   cuBLAS and NVRTC, opened when they are first needed
  *   chain*.cu    chains of elementwise ops: NVRTC text, or one interpreting kernel
@@ -86,11 +87,20 @@ struct cuda {           /* the component's struct (self) */
 };
 
 /* --- executables ------------------------------------------------------------------------- */
-enum { CUDA_LAUNCH, CUDA_COPY, CUDA_FILL, CUDA_CALL, CUDA_LOOP };
+enum { CUDA_LAUNCH, CUDA_COPY, CUDA_FILL, CUDA_CALL, CUDA_LOOP, CUDA_PIECE };
 #define CUDA_MAX_ARGS 12
 /* values of the key `fuse` */
 enum { CUDA_FUSE_AUTO, CUDA_FUSE_NVRTC, CUDA_FUSE_INTERPRETER, CUDA_FUSE_NONE };
 typedef rein_status cuda_call_fn(struct cuda *, void *data, cudaStream_t);
+
+/* Launches that do the same to different memory can be one. What would be a launch of its own is
+ * handed over as a piece, in the family's own words; order.cu decides which pieces go together,
+ * none of which depends on another, and lets emit() append the launch. */
+#define CUDA_MERGE 32 /* pieces of a launch, at most */
+struct cuda_merge {
+	const char *name;
+	rein_status (*emit)(struct cuda_build *, int n, void *const *piece);
+};
 
 /* One thing to put on the stream. */
 struct cuda_item {
@@ -101,7 +111,8 @@ struct cuda_item {
 	dim3 grid, block;
 	size_t shared;
 	void *arg[CUDA_MAX_ARGS]; /* LAUNCH: into data */
-	void *data;               /* host memory of the item: arguments; CALL, LOOP: its data, freed with it */
+	void *data;               /* host memory of the item: arguments; CALL, LOOP, PIECE: its data, freed with it */
+	const struct cuda_merge *merge; /* PIECE */
 	void *to;                 /* COPY, FILL */
 	const void *from;
 	int value; /* FILL: byte */
@@ -125,7 +136,8 @@ struct rein_exec {
 	unsigned char *base;   /* arena that mem[] and items were made for */
 	unsigned char *staged; /* commits whose source another commit overwrites go through here */
 	int64_t *staged_at;    /* per commit: offset in staged, -1: straight */
-	int32_t *list;         /* scratch: instructions of one kernel */
+	int32_t *first, *instr; /* instructions of kernel k, in recorded order: instr[first[k] .. first[k + 1]) */
+	int32_t *launch;        /* per kernel: the one whose launch it shares, or itself */
 	struct cuda_item *item;
 	int n_item, cap_item;
 	void **table; /* chunks of device memory that items' tables lie in */
@@ -173,7 +185,6 @@ struct cuda_build {
 	int32_t kernel;              /* plan kernel at hand */
 	void *const *mem;            /* per value: device address, NULL where a value has none */
 	void *work;                  /* workspace of this kernel, on the device */
-	struct chain_bundle *bundle; /* chains that wait for others to share a launch with */
 };
 
 /* A family of kernels. Instructions come as numbers into program.instr, in recorded order. */
@@ -201,12 +212,16 @@ static inline bool cuda_is_elementwise(uint32_t op) { return op >= REIN_OP_ADD &
 bool cuda_may_join(const struct rein_program *, const struct rein_plan *, int32_t n, const int32_t *instr);
 void cuda_join(const struct rein_program *, struct rein_plan *, int32_t n, const int32_t *instr);
 
-/* chain_many.cu: appends the chains that wait; before anything else is appended. */
-rein_status chain_flush(struct cuda_build *);
+/* Appends an empty item; NULL where there is no memory. */
+struct cuda_item *cuda_append(struct cuda_build *, uint32_t kind, const char *name);
+/* order.cu: puts what was appended in order and makes pieces launches. */
+rein_status cuda_order(struct cuda_build *);
 
 /* compile.cu: appending. All return REIN_OK or an error after fail(). */
 rein_status cuda_push_launch(struct cuda_build *, const void *fn, const char *name, dim3 grid, dim3 block,
                              size_t shared, unsigned n_arg, const void *const *arg, const size_t *size);
+/* Takes piece, which comes from host->alloc, also where it fails. */
+rein_status cuda_piece(struct cuda_build *, const struct cuda_merge *, void *piece);
 rein_status cuda_copy(struct cuda_build *, void *to, const void *from, size_t bytes);
 rein_status cuda_fill(struct cuda_build *, void *to, int byte, size_t bytes);
 /* fn is called whenever the executable's work is put on a stream, also while that is being
