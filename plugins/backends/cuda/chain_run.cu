@@ -362,4 +362,4 @@ static rein_status emit_pieces(struct cuda_build *b, int n, void *const *piece)
 	return chain_emit(b, n, c);
 }
 
-extern const struct cuda_merge chain_merge = { "chain", emit_pieces };
+extern const struct cuda_merge chain_merge = { "chain", CUDA_MERGE, emit_pieces };

@@ -96,9 +96,10 @@ typedef rein_status cuda_call_fn(struct cuda *, void *data, cudaStream_t);
 /* Launches that do the same to different memory can be one. What would be a launch of its own is
  * handed over as a piece, in the family's own words; order.cu decides which pieces go together,
  * none of which depends on another, and lets emit() append the launch. */
-#define CUDA_MERGE 32 /* pieces of a launch, at most */
+#define CUDA_MERGE 32
 struct cuda_merge {
 	const char *name;
+	int32_t most; /* pieces of a launch, up to CUDA_MERGE */
 	rein_status (*emit)(struct cuda_build *, int n, void *const *piece);
 };
 

@@ -17,7 +17,7 @@ const struct cuda_family *cuda_family_of(const struct rein_program *p, int32_t n
 {
 	const struct rein_prog_instr *i = &p->instr[instr[n - 1]];
 	for (int32_t k = n; k-- > 0;)
-		if (!cuda_is_elementwise(p->instr[instr[k]].op)) {
+		if (!cuda_is_elementwise(p->instr[instr[k]].op) && p->instr[instr[k]].op != REIN_OP_IOTA) {
 			i = &p->instr[instr[k]];
 			break;
 		}

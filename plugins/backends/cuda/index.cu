@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * index.cu: take and put. An index outside is never followed: take gives 0, put drops. A
- * thread of take makes one element. Put with float duplicates adds in ascending position:
- * the places of each destination row are counted, laid out in order and walked, so no bit
- * depends on the order threads run in; integers add with atomics.
+ * thread of take makes one element, or 16 bytes where rows allow it; takes that are ready
+ * together are one launch, and the numbers of a batch's samples are looked up by those that
+ * want them. Put with float duplicates adds in ascending position: the places of each
+ * destination row are counted, laid out in order and walked, so no bit depends on the order
+ * threads run in; integers add with atomics.
  */
-#include "cuda.h"
+#include "device.h"
 
 /* x (B..,n,T..), index (B..,m..): batch entries, rows per entry, elements of a row. */
 struct index_map {
@@ -43,13 +45,73 @@ static void map_of(const struct rein_prog_instr *i, const struct rein_prog_value
 	d->row = below / (i->op == REIN_OP_TAKE ? d->n : d->m);
 }
 
-template <class T> __global__ void take_rows(struct index_map d, const T *x, const int32_t *index, T *y)
+/* Where the rows of a take come from: index[j], or start * factor + j, which is what a batch of a
+ * shuffled order is; then, if there is a list, the entry of it. */
+struct take_index {
+	const int32_t *index, *start, *list;
+	int32_t factor, n_list;
+};
+static __device__ __forceinline__ int32_t index_at(const struct take_index &x, int64_t j)
 {
-	for (CUDA_EACH(e, d.batch *d.m *d.row)) {
+	if (x.index)
+		return x.index[j];
+	int32_t at = (int32_t)((x.start ? (uint32_t)*x.start * (uint32_t)x.factor : 0u) + (uint32_t)j);
+	return !x.list ? at : at < 0 || at >= x.n_list ? 0 : x.list[at];
+}
+
+struct take_piece {
+	uint32_t first, blocks; /* of the launch */
+	int32_t size;           /* bytes of an element */
+	int32_t plain;          /* no batch axes, and few enough elements for 31 bits */
+	struct index_map d;
+	struct cuda_div by_row; /* plain */
+	struct take_index index;
+	const void *x;
+	void *y;
+};
+#define TAKE_MANY 8
+struct take_list {
+	struct take_piece piece[TAKE_MANY];
+	int32_t n;
+};
+
+struct alignas(16) take_quad {
+	uint32_t part[4];
+};
+
+template <class T> static __device__ void take_rows(const struct take_piece &p, uint32_t block)
+{
+	const struct index_map &d = p.d;
+	const T *x = static_cast<const T *>(p.x);
+	for (int64_t e = (int64_t)block * blockDim.x + threadIdx.x; e < d.batch * d.m * d.row;
+	     e += (int64_t)p.blocks * blockDim.x) {
+		if (p.plain) {
+			uint32_t k = (uint32_t)e, j = cuda_split(k, p.by_row);
+			int32_t at = index_at(p.index, j);
+			static_cast<T *>(p.y)[e] = at < 0 || at >= d.n ? T() : x[at * d.row + k];
+			continue;
+		}
 		int64_t k = e % d.row, j = e / d.row % d.m, b = e / d.row / d.m;
-		int32_t at = index[cuda_offset(b, d.index) * d.m + j];
-		y[e] = at < 0 || at >= d.n ? T(0) : x[(cuda_offset(b, d.rows) * d.n + at) * d.row + k];
+		int32_t at = index_at(p.index, cuda_offset(b, d.index) * d.m + j);
+		static_cast<T *>(p.y)[e] = at < 0 || at >= d.n ? T() : x[(cuda_offset(b, d.rows) * d.n + at) * d.row + k];
 	}
+}
+
+/* Several, each with blocks of its own. */
+__global__ void __launch_bounds__(CUDA_BLOCK) take_many(struct take_list list)
+{
+	int k = 0;
+	while (k + 1 < list.n && blockIdx.x >= list.piece[k + 1].first)
+		k++;
+	const struct take_piece &p = list.piece[k];
+	if (p.size == 16)
+		take_rows<struct take_quad>(p, blockIdx.x - p.first);
+	else if (p.size == 8)
+		take_rows<uint64_t>(p, blockIdx.x - p.first);
+	else if (p.size == 4)
+		take_rows<uint32_t>(p, blockIdx.x - p.first);
+	else
+		take_rows<uint8_t>(p, blockIdx.x - p.first);
 }
 
 /* --- put ------------------------------------------------------------------------------------ */
@@ -222,14 +284,11 @@ static rein_status emit_add_int(struct cuda_build *b, const struct rein_prog_ins
 	                               cuda_out_mem<uint32_t>(b, i, 0));
 }
 
-template <class T> static rein_status emit_typed(struct cuda_build *b, const struct rein_prog_instr *i)
+template <class T> static rein_status emit_put(struct cuda_build *b, const struct rein_prog_instr *i)
 {
 	struct index_map d;
-	uint32_t base = i->op == REIN_OP_PUT && i->n_in == 3;
+	uint32_t base = i->n_in == 3;
 	map_of_instr(b->p, i, &d);
-	if (i->op == REIN_OP_TAKE)
-		return cuda_launch(b, take_rows<T>, cuda_blocks(d.batch * d.m * d.row, CUDA_BLOCK), CUDA_BLOCK, 0, d,
-		                   cuda_in_mem<T>(b, i, 0), cuda_in_mem<int32_t>(b, i, 1), cuda_out_mem<T>(b, i, 0));
 	if (i->attr.mode == REIN_PUT_ADD)
 		return cuda_out(b, i, 0)->dtype == REIN_I32_T ? emit_add_int(b, i, &d) : emit_add_real(b, i, &d);
 	uint32_t *winner = static_cast<uint32_t *>(b->work);
@@ -242,11 +301,162 @@ template <class T> static rein_status emit_typed(struct cuda_build *b, const str
 	                               cuda_in_mem<T>(b, i, base + 1), cuda_out_mem<T>(b, i, 0));
 }
 
+/* --- take ----------------------------------------------------------------------------------------- */
+static rein_status emit_pieces(struct cuda_build *b, int n, void *const *piece)
+{
+	struct take_list list;
+	uint32_t blocks = 0;
+	memset(&list, 0, sizeof list);
+	for (; list.n < n; list.n++) {
+		list.piece[list.n] = *static_cast<const struct take_piece *>(piece[list.n]);
+		list.piece[list.n].first = blocks;
+		blocks += list.piece[list.n].blocks;
+	}
+	return cuda_launch(b, take_many, blocks, CUDA_BLOCK, 0, list);
+}
+static const struct cuda_merge merge = { "take", TAKE_MANY, emit_pieces };
+
+/* start * factor + j: the parts of a vector so recorded, or false. Each is read by the next alone. */
+struct run {
+	int32_t iota, mul, add; /* instructions; mul -1: no factor, or no start */
+	int32_t start;          /* a scalar, -1: none */
+	int32_t factor;
+};
+static const struct rein_prog_instr *made_by(const struct rein_program *p, int32_t v) { return &p->instr[p->value[v].instr]; }
+
+static bool is_iota(const struct rein_program *p, int32_t v)
+{
+	return made_by(p, v)->op == REIN_OP_IOTA && p->value[v].rank == 1 && p->value[v].uses == 1;
+}
+
+static bool is_factor(const struct rein_program *p, int32_t v, int32_t *factor)
+{
+	const struct rein_prog_instr *i = made_by(p, v);
+	if (i->op != REIN_OP_CONST || p->value[v].count != 1)
+		return false;
+	*factor = i->attr.data ? *static_cast<const int32_t *>(i->attr.data) : (int32_t)i->attr.par[0];
+	return true;
+}
+
+static bool find_run(const struct rein_program *p, int32_t v, struct run *r)
+{
+	const struct rein_prog_instr *add = made_by(p, v);
+	r->mul = r->add = r->start = -1;
+	r->factor = 1;
+	if (is_iota(p, v)) {
+		r->iota = p->value[v].instr;
+		return true;
+	}
+	if (add->op != REIN_OP_ADD || p->value[v].uses != 1 || p->value[v].rank != 1)
+		return false;
+	for (int32_t k = 0; k < 2; k++) {
+		int32_t start = add->in[1 - k];
+		if (!is_iota(p, add->in[k]) || p->value[start].count != 1 || p->value[start].rank)
+			continue;
+		r->iota = p->value[add->in[k]].instr;
+		r->add = p->value[v].instr;
+		r->start = start;
+		const struct rein_prog_instr *mul = made_by(p, start);
+		if (mul->op != REIN_OP_MUL || p->value[start].uses != 1)
+			return true;
+		for (int32_t j = 0; j < 2; j++)
+			if (is_factor(p, mul->in[j], &r->factor)) {
+				r->mul = p->value[start].instr;
+				r->start = mul->in[1 - j];
+				return true;
+			}
+		return true;
+	}
+	return false;
+}
+
+/* Nobody but takes reads v, as an index. */
+static bool only_indexes(const struct rein_program *p, int32_t v)
+{
+	uint32_t n = 0;
+	for (uint32_t k = 0; k < p->n_instr; k++)
+		if (p->instr[k].op == REIN_OP_TAKE)
+			n += p->instr[k].in[1] == v && p->instr[k].in[0] != v;
+	return n > 0 && n == p->value[v].uses;
+}
+
+/* The numbers of a batch's samples: list[start * factor + j]. If takes alone read them, they are looked
+ * up wherever they are wanted; else they are one kernel. */
+static rein_status match(struct cuda *cuda, const struct rein_program *p, struct rein_plan *plan)
+{
+	(void)cuda;
+	for (uint32_t k = 0; k < p->n_instr; k++) {
+		const struct rein_prog_instr *i = &p->instr[k];
+		struct run r;
+		if (i->op != REIN_OP_TAKE || i->attr.batch || p->value[i->in[0]].rank != 1 ||
+		    p->value[i->out[0]].dtype != REIN_I32_T || !find_run(p, i->in[1], &r))
+			continue;
+		int32_t list[4], n = 0, group[] = { r.iota, r.mul, r.add, (int32_t)k };
+		bool alone = true;
+		for (int32_t j = 0; j < (int32_t)k; j++) /* ascending */
+			if (j == r.iota || j == r.mul || j == r.add)
+				list[n++] = j;
+		list[n++] = (int32_t)k;
+		for (int32_t j = 0; j < n; j++)
+			alone = alone && plan->kernel[list[j]] == list[j];
+		if (!alone)
+			continue;
+		cuda_join(p, plan, n, list);
+		for (int32_t j = 0; j < 4 && only_indexes(p, i->out[0]); j++)
+			if (group[j] >= 0) {
+				plan->kernel[group[j]] = -1;
+				plan->home[p->instr[group[j]].out[0]] = REIN_HOME_NONE;
+			}
+	}
+	return REIN_OK;
+}
+
+/* Index v of a take: in memory, or a run, or entries of a list at a run. */
+static void find_index(const struct cuda_build *b, int32_t v, struct take_index *x)
+{
+	struct run r;
+	x->index = static_cast<const int32_t *>(b->mem[v]);
+	if (x->index)
+		return;
+	const struct rein_prog_instr *i = made_by(b->p, v);
+	if (i->op == REIN_OP_TAKE) {
+		x->list = static_cast<const int32_t *>(b->mem[i->in[0]]);
+		x->n_list = (int32_t)b->p->value[i->in[0]].count;
+		v = i->in[1];
+	}
+	find_run(b->p, v, &r);
+	x->start = r.start >= 0 ? static_cast<const int32_t *>(b->mem[r.start]) : NULL;
+	x->factor = r.factor;
+}
+
+static rein_status emit_take(struct cuda_build *b, const struct rein_prog_instr *i)
+{
+	struct take_piece *p = static_cast<struct take_piece *>(b->host->alloc(b->host, sizeof *p));
+	if (!p)
+		return REIN_ERROR;
+	map_of_instr(b->p, i, &p->d);
+	find_index(b, i->in[1], &p->index);
+	p->size = (int32_t)cuda_size_of(b->p, b->p->value[i->out[0]].dtype);
+	p->x = b->mem[i->in[0]], p->y = b->mem[i->out[0]];
+	p->plain = p->d.batch == 1 && p->d.m * p->d.row <= INT32_MAX;
+	uintptr_t places = reinterpret_cast<uintptr_t>(p->x) | reinterpret_cast<uintptr_t>(p->y);
+	if (p->plain && p->d.row * p->size % 16 == 0 && places % 16 == 0) {
+		p->d.row = p->d.row * p->size / 16;
+		p->size = 16;
+	}
+	if (p->plain)
+		p->by_row = cuda_div_by(p->d.row);
+	p->blocks = cuda_blocks(p->d.batch * p->d.m * p->d.row, CUDA_BLOCK);
+	return cuda_piece(b, &merge, p);
+}
+
 static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 {
 	const struct rein_prog_instr *i = &b->p->instr[instr[n - 1]];
 	int64_t size = cuda_size_of(b->p, b->p->value[i->out[0]].dtype);
-	return size == 8 ? emit_typed<uint64_t>(b, i) : size == 4 ? emit_typed<uint32_t>(b, i) : emit_typed<uint8_t>(b, i);
+	if (i->op == REIN_OP_TAKE)
+		return emit_take(b, i);
+	return size == 8 ? emit_put<uint64_t>(b, i) : size == 4 ? emit_put<uint32_t>(b, i) : emit_put<uint8_t>(b, i);
 }
 
 static bool supports(const struct rein_program *p, const struct rein_prog_instr *i)
@@ -257,4 +467,4 @@ static bool supports(const struct rein_program *p, const struct rein_prog_instr 
 	return i->op == REIN_OP_PUT && (i->attr.mode == REIN_PUT_SET || d == REIN_REAL_T || d == REIN_I32_T);
 }
 
-extern const struct cuda_family cuda_index = { "index", supports, workspace, emit, NULL };
+extern const struct cuda_family cuda_index = { "index", supports, workspace, emit, match };

@@ -303,7 +303,7 @@ static rein_status emit_draft(struct order *o, int32_t n, bool together)
 		finished(o, n);
 		return REIN_OK;
 	}
-	for (int32_t k = 0; k < o->n && together && n_piece < CUDA_MERGE; k++) {
+	for (int32_t k = 0; k < o->n && together && n_piece < d->item.merge->most; k++) {
 		const struct draft *other = &o->draft[k];
 		if (k != n && !other->done && !other->waits && other->item.kind == CUDA_PIECE &&
 		    other->item.merge == d->item.merge)

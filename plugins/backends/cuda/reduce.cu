@@ -3,11 +3,10 @@
  * reduce.cu: sums, maxima, argmax and cumulative sums. REAL adds up in float64. The order is
  * fixed by the shape: a thread takes elements t, t + T, .. of its part, then lanes and warps
  * are joined by a fixed tree; few results of many elements are cut into parts of at least
- * 4096, whose results are joined in order by a second launch.
+ * 4096, which the block that comes last joins the same way: part t, t + T, .., then the tree.
+ * Sums, maxima and argmax that are ready together are one launch.
  */
-#include <math.h>
-
-#include "cuda.h"
+#include "device.h"
 
 /* Result o starts at the offset that kept gives; its element r lies at the one run gives. */
 struct reduce_map {
@@ -90,75 +89,128 @@ template <class J> static __device__ typename J::acc join_block(typename J::acc 
 	return v;
 }
 
-/* A block a result, or a part of one: blockIdx.y of gridDim.y. x -> y (n_out, parts) */
-template <class J, class T, class R>
-__global__ void reduce_rows(struct reduce_map m, const T *x, R *y, int64_t length)
+/* --- one of several in a launch -------------------------------------------------------------- */
+/* What is joined and how types differ. */
+enum { SUM_REAL, SUM_REAL_WIDE, SUM_WIDE, SUM_I32, SUM_BOOL, MAX_REAL, MAX_I32, MAX_BOOL, ARGMAX_REAL, ARGMAX_I32, ARGMAX_U8 };
+/* Who makes a result: a block, or a block a part of it; a warp; a column of threads. */
+enum { BY_BLOCK, BY_WARP, BY_COLUMN };
+struct reduce_piece {
+	uint32_t first, blocks; /* of the launch */
+	int32_t what, how;
+	struct reduce_map m;
+	struct cuda_lines l; /* ARGMAX */
+	int64_t length;      /* elements of a part */
+	uint32_t parts, across; /* blocks: across for results times parts */
+	const void *x;
+	void *y, *work;   /* work: results of parts, (n_out, parts) */
+	uint32_t *ticket; /* one per block across */
+};
+#define REDUCE_MANY 8
+struct reduce_list {
+	struct reduce_piece piece[REDUCE_MANY];
+	int32_t n;
+};
+
+/* A block a result, or a part of one. */
+template <class J, class T, class R> static __device__ void reduce_rows(const struct reduce_piece &p, uint32_t block)
 {
-	__shared__ typename J::acc part[32];
-	for (int64_t o = blockIdx.x; o < m.n_out; o += gridDim.x) {
-		const T *base = x + cuda_offset(o, m.kept);
-		int64_t first = blockIdx.y * length, end = first + length < m.n ? first + length : m.n;
-		typename J::acc v = J::start();
-		for (int64_t r = first + threadIdx.x; r < end; r += blockDim.x)
-			v = J::join(v, J::one(base[m.run.rank == 1 ? r * m.run.stride[0] : cuda_offset(r, m.run)]));
-		v = join_block<J>(v, part);
+	typedef typename J::acc A;
+	__shared__ A room[32];
+	const uint32_t part = block % p.parts, at = block / p.parts;
+	A *work = static_cast<A *>(p.work);
+	for (int64_t o = at; o < p.m.n_out; o += p.across) { /* once, where there are parts */
+		const T *base = static_cast<const T *>(p.x) + cuda_offset(o, p.m.kept);
+		int64_t begin = part * p.length, end = begin + p.length < p.m.n ? begin + p.length : p.m.n;
+		A v = J::start();
+		for (int64_t r = begin + threadIdx.x; r < end; r += blockDim.x)
+			v = J::join(v, J::one(base[p.m.run.rank == 1 ? r * p.m.run.stride[0] : cuda_offset(r, p.m.run)]));
+		v = join_block<J>(v, room);
+		if (p.parts > 1) {
+			if (threadIdx.x == 0)
+				work[o * p.parts + part] = v;
+			if (!cuda_last_block(p.ticket + at, p.parts))
+				return;
+			v = J::start();
+			for (uint32_t k = threadIdx.x; k < p.parts; k += blockDim.x)
+				v = J::join(v, work[o * p.parts + k]);
+			v = join_block<J>(v, room);
+		}
 		if (threadIdx.x == 0)
-			y[o * gridDim.y + blockIdx.y] = (R)v;
+			static_cast<R *>(p.y)[o] = (R)v;
 		__syncthreads();
 	}
 }
 
 /* A warp a result, for few elements each: 8 results a block. */
-template <class J, class T, class R> __global__ void reduce_short(struct reduce_map m, const T *x, R *y)
+template <class J, class T, class R> static __device__ void reduce_short(const struct reduce_piece &p, uint32_t block)
 {
-	int64_t warps = (int64_t)gridDim.x * (blockDim.x >> 5);
-	for (int64_t o = (int64_t)blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5); o < m.n_out; o += warps) {
-		const T *base = x + cuda_offset(o, m.kept);
+	int64_t warps = (int64_t)p.blocks * (blockDim.x >> 5);
+	for (int64_t o = (int64_t)block * (blockDim.x >> 5) + (threadIdx.x >> 5); o < p.m.n_out; o += warps) {
+		const T *base = static_cast<const T *>(p.x) + cuda_offset(o, p.m.kept);
 		typename J::acc v = J::start();
-		for (int64_t r = threadIdx.x & 31; r < m.n; r += 32)
-			v = J::join(v, J::one(base[cuda_offset(r, m.run)]));
+		for (int64_t r = threadIdx.x & 31; r < p.m.n; r += 32)
+			v = J::join(v, J::one(base[cuda_offset(r, p.m.run)]));
 		for (int d = 16; d > 0; d >>= 1)
 			v = J::join(v, __shfl_down_sync(0xffffffffu, v, d));
 		if ((threadIdx.x & 31) == 0)
-			y[o] = (R)v;
+			static_cast<R *>(p.y)[o] = (R)v;
 	}
+}
+
+/* The 8 numbers of a column, in order; rows of threads hold one each. */
+template <class J> static __device__ typename J::acc join_column(typename J::acc v, typename J::acc part[8][33])
+{
+	const unsigned col = threadIdx.x & 31, row = threadIdx.x >> 5;
+	__syncthreads();
+	part[row][col] = v;
+	__syncthreads();
+	v = part[0][col];
+	for (int k = 1; k < 8; k++)
+		v = J::join(v, part[k][col]);
+	return v;
 }
 
 /* Results side by side in memory (the last axis is kept): 32 columns and 8 rows of threads, so that
- * reading is coalesced; rows r, r + 8, .. of a part, then the 8 in order. y (n_out, parts) */
-template <class J, class T, class R>
-__global__ void reduce_columns(struct reduce_map m, const T *x, R *y, int64_t length)
+ * reading is coalesced; rows r, r + 8, .. of a part, then the 8 in order; parts likewise. */
+template <class J, class T, class R> static __device__ void reduce_columns(const struct reduce_piece &p, uint32_t block)
 {
-	__shared__ typename J::acc part[8][33];
-	int64_t o = (int64_t)blockIdx.x * 32 + threadIdx.x;
-	int64_t first = blockIdx.y * length, end = first + length < m.n ? first + length : m.n;
-	typename J::acc v = J::start();
-	if (o < m.n_out) {
-		const T *base = x + cuda_offset(o, m.kept);
-		for (int64_t r = first + threadIdx.y; r < end; r += 8)
-			v = J::join(v, J::one(base[m.run.rank == 1 ? r * m.run.stride[0] : cuda_offset(r, m.run)]));
+	typedef typename J::acc A;
+	__shared__ A room[8][33];
+	const uint32_t part = block % p.parts, at = block / p.parts, row = threadIdx.x >> 5;
+	const int64_t o = (int64_t)at * 32 + (threadIdx.x & 31);
+	int64_t begin = part * p.length, end = begin + p.length < p.m.n ? begin + p.length : p.m.n;
+	A v = J::start(), *work = static_cast<A *>(p.work);
+	if (o < p.m.n_out) {
+		const T *base = static_cast<const T *>(p.x) + cuda_offset(o, p.m.kept);
+		for (int64_t r = begin + row; r < end; r += 8)
+			v = J::join(v, J::one(base[p.m.run.rank == 1 ? r * p.m.run.stride[0] : cuda_offset(r, p.m.run)]));
 	}
-	part[threadIdx.y][threadIdx.x] = v;
-	__syncthreads();
-	if (threadIdx.y == 0 && o < m.n_out) {
-		for (int k = 1; k < 8; k++)
-			v = J::join(v, part[k][threadIdx.x]);
-		y[o * gridDim.y + blockIdx.y] = (R)v;
+	v = join_column<J>(v, room);
+	if (p.parts > 1) {
+		if (row == 0 && o < p.m.n_out)
+			work[o * p.parts + part] = v;
+		if (!cuda_last_block(p.ticket + at, p.parts))
+			return;
+		v = J::start();
+		for (uint32_t k = row; k < p.parts && o < p.m.n_out; k += 8)
+			v = J::join(v, work[o * p.parts + k]);
+		v = join_column<J>(v, room);
 	}
+	if (row == 0 && o < p.m.n_out)
+		static_cast<R *>(p.y)[o] = (R)v;
 }
 
-/* parts (n_out, n) -> y, each in ascending order */
-template <class J, class R> __global__ void reduce_parts(const typename J::acc *parts, R *y, int64_t n_out, int64_t n)
+template <class J, class T, class R> static __device__ void reduce_any(const struct reduce_piece &p, uint32_t block)
 {
-	for (CUDA_EACH(o, n_out)) {
-		typename J::acc v = parts[o * n];
-		for (int64_t k = 1; k < n; k++)
-			v = J::join(v, parts[o * n + k]);
-		y[o] = (R)v;
-	}
+	if (p.how == BY_COLUMN)
+		reduce_columns<J, T, R>(p, block);
+	else if (p.how == BY_WARP)
+		reduce_short<J, T, R>(p, block);
+	else
+		reduce_rows<J, T, R>(p, block);
 }
 
-/* --- argmax, cumsum: lines of n elements `inner` apart ------------------------------------------- */
+/* --- argmax: lines of n elements `inner` apart ------------------------------------------- */
 /* A warp a line; the first of ties, NaN above everything. */
 template <class T> static __device__ bool before(T a, int64_t i, T b, int64_t j)
 {
@@ -166,11 +218,12 @@ template <class T> static __device__ bool before(T a, int64_t i, T b, int64_t j)
 		return a != a && (b == b || i < j);
 	return a > b || (a == b && i < j);
 }
-template <class T> __global__ void argmax_lines(struct cuda_lines l, const T *x, int32_t *y)
+template <class T> static __device__ void argmax_lines(const struct reduce_piece &p, uint32_t block)
 {
-	int64_t warps = (int64_t)gridDim.x * (blockDim.x >> 5);
-	for (int64_t o = (int64_t)blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5); o < l.outer * l.inner; o += warps) {
-		const T *line = x + o / l.inner * l.n * l.inner + o % l.inner;
+	const struct cuda_lines l = p.l;
+	int64_t warps = (int64_t)p.blocks * (blockDim.x >> 5);
+	for (int64_t o = (int64_t)block * (blockDim.x >> 5) + (threadIdx.x >> 5); o < l.outer * l.inner; o += warps) {
+		const T *line = static_cast<const T *>(p.x) + o / l.inner * l.n * l.inner + o % l.inner;
 		int lane = threadIdx.x & 31;
 		long long best = lane < l.n ? lane : 0;
 		T value = line[best * l.inner];
@@ -184,10 +237,46 @@ template <class T> __global__ void argmax_lines(struct cuda_lines l, const T *x,
 				best = at, value = other;
 		}
 		if (lane == 0)
-			y[o] = (int32_t)best;
+			static_cast<int32_t *>(p.y)[o] = (int32_t)best;
 	}
 }
 
+static __device__ void reduce_one(const struct reduce_piece &p, uint32_t block)
+{
+	switch (p.what) {
+	case SUM_REAL: reduce_any<sum_of<float>, float, float>(p, block); break;
+	case SUM_REAL_WIDE: reduce_any<sum_of<float>, float, double>(p, block); break;
+	case SUM_WIDE: reduce_any<sum_of<double>, double, double>(p, block); break;
+	case SUM_I32: reduce_any<sum_of<int32_t>, int32_t, uint32_t>(p, block); break;
+	case SUM_BOOL: reduce_any<sum_of<uint8_t>, uint8_t, uint32_t>(p, block); break;
+	case MAX_REAL: reduce_any<max_of<float>, float, float>(p, block); break;
+	case MAX_I32: reduce_any<max_of<int32_t>, int32_t, int32_t>(p, block); break;
+	case MAX_BOOL: reduce_any<max_of<uint8_t>, uint8_t, uint8_t>(p, block); break;
+	case ARGMAX_REAL: argmax_lines<float>(p, block); break;
+	case ARGMAX_I32: argmax_lines<int32_t>(p, block); break;
+	default: argmax_lines<uint8_t>(p, block); break;
+	}
+}
+
+/* Several, each with blocks of its own. */
+__global__ void __launch_bounds__(CUDA_BLOCK) reduce_many(struct reduce_list list)
+{
+	int k = 0;
+	while (k + 1 < list.n && blockIdx.x >= list.piece[k + 1].first)
+		k++;
+	reduce_one(list.piece[k], blockIdx.x - list.piece[k].first);
+}
+/* One, with registers for its own types only. */
+template <class J, class T, class R> __global__ void __launch_bounds__(CUDA_BLOCK) reduce_alone(struct reduce_piece p)
+{
+	reduce_any<J, T, R>(p, blockIdx.x);
+}
+template <class T> __global__ void __launch_bounds__(CUDA_BLOCK) argmax_alone(struct reduce_piece p)
+{
+	argmax_lines<T>(p, blockIdx.x);
+}
+
+/* --- cumsum --------------------------------------------------------------------------------------- */
 /* A warp a line: 32 elements at a time are summed up by shuffles, the total carried on. */
 template <class T, class A>
 __global__ void cumsum_lines(struct cuda_lines l, const T *x, T *y, int32_t exclusive, int32_t reverse)
@@ -231,34 +320,69 @@ static bool by_columns(const struct rein_prog_value *x, const struct reduce_map 
 	return m->kept.rank && m->kept.stride[m->kept.rank - 1] == 1 && m->kept.dim[m->kept.rank - 1] >= 8 && m->n >= 8;
 }
 
-template <class J, class T, class R>
-static rein_status reduce(struct cuda_build *b, const struct rein_prog_instr *i)
+static rein_status emit_alone(struct cuda_build *b, const struct reduce_piece *p)
+{
+	switch (p->what) {
+#define ALONE(what, J, T, R) \
+	case what: return cuda_launch(b, (reduce_alone<J, T, R>), p->blocks, CUDA_BLOCK, 0, *p)
+		ALONE(SUM_REAL, sum_of<float>, float, float);
+		ALONE(SUM_REAL_WIDE, sum_of<float>, float, double);
+		ALONE(SUM_WIDE, sum_of<double>, double, double);
+		ALONE(SUM_I32, sum_of<int32_t>, int32_t, uint32_t);
+		ALONE(SUM_BOOL, sum_of<uint8_t>, uint8_t, uint32_t);
+		ALONE(MAX_REAL, max_of<float>, float, float);
+		ALONE(MAX_I32, max_of<int32_t>, int32_t, int32_t);
+		ALONE(MAX_BOOL, max_of<uint8_t>, uint8_t, uint8_t);
+#undef ALONE
+	case ARGMAX_REAL: return cuda_launch(b, argmax_alone<float>, p->blocks, CUDA_BLOCK, 0, *p);
+	case ARGMAX_I32: return cuda_launch(b, argmax_alone<int32_t>, p->blocks, CUDA_BLOCK, 0, *p);
+	default: return cuda_launch(b, argmax_alone<uint8_t>, p->blocks, CUDA_BLOCK, 0, *p);
+	}
+}
+
+static rein_status emit_pieces(struct cuda_build *b, int n, void *const *piece)
+{
+	struct reduce_list list;
+	uint32_t blocks = 0;
+	if (n == 1)
+		return emit_alone(b, static_cast<const struct reduce_piece *>(piece[0]));
+	memset(&list, 0, sizeof list);
+	for (; list.n < n; list.n++) {
+		list.piece[list.n] = *static_cast<const struct reduce_piece *>(piece[list.n]);
+		list.piece[list.n].first = blocks;
+		blocks += list.piece[list.n].blocks;
+	}
+	return cuda_launch(b, reduce_many, blocks, CUDA_BLOCK, 0, list);
+}
+static const struct cuda_merge merge = { "reduce", REDUCE_MANY, emit_pieces };
+
+static rein_status add_piece(struct cuda_build *b, const struct reduce_piece *p)
+{
+	struct reduce_piece *copy = static_cast<struct reduce_piece *>(b->host->alloc(b->host, sizeof *copy));
+	if (!copy)
+		return REIN_ERROR;
+	*copy = *p;
+	return cuda_piece(b, &merge, copy);
+}
+
+static rein_status reduce(struct cuda_build *b, const struct rein_prog_instr *i, int32_t what)
 {
 	const struct rein_prog_value *x = cuda_in(b, i, 0);
-	struct reduce_map m;
-	map_of(x, i->attr.axes, &m);
-	bool columns = by_columns(x, &m);
-	int64_t parts = parts_of(&m, columns), length = (m.n + parts - 1) / parts;
-	const T *from = cuda_in_mem<T>(b, i, 0);
-	R *to = cuda_out_mem<R>(b, i, 0);
-	typename J::acc *work = static_cast<typename J::acc *>(b->work);
-	parts = (m.n + length - 1) / length;
-	rein_status s;
-	if (columns) {
-		dim3 grid((unsigned)((m.n_out + 31) / 32), (unsigned)parts), block(32, 8);
-		if (parts == 1)
-			return cuda_launch(b, (reduce_columns<J, T, R>), grid, block, 0, m, from, to, length);
-		s = cuda_launch(b, (reduce_columns<J, T, typename J::acc>), grid, block, 0, m, from, work, length);
-	} else if (parts == 1 && m.n <= 256 && m.n_out >= 8) {
-		return cuda_launch(b, (reduce_short<J, T, R>), cuda_blocks(m.n_out, 8), CUDA_BLOCK, 0, m, from, to);
-	} else {
-		dim3 grid((unsigned)(m.n_out < 1 << 20 ? m.n_out : 1 << 20), (unsigned)parts);
-		if (parts == 1)
-			return cuda_launch(b, (reduce_rows<J, T, R>), grid, CUDA_BLOCK, 0, m, from, to, length);
-		s = cuda_launch(b, (reduce_rows<J, T, typename J::acc>), grid, CUDA_BLOCK, 0, m, from, work, length);
-	}
-	return s < 0 ? s : cuda_launch(b, (reduce_parts<J, R>), cuda_blocks(m.n_out, CUDA_BLOCK), CUDA_BLOCK, 0, work, to,
-	                               m.n_out, parts);
+	struct reduce_piece p;
+	memset(&p, 0, sizeof p);
+	p.what = what, p.x = b->mem[i->in[0]], p.y = b->mem[i->out[0]], p.work = b->work;
+	map_of(x, i->attr.axes, &p.m);
+	bool columns = by_columns(x, &p.m);
+	int64_t parts = parts_of(&p.m, columns);
+	p.length = (p.m.n + parts - 1) / parts;
+	p.parts = (uint32_t)((p.m.n + p.length - 1) / p.length);
+	p.how = columns ? BY_COLUMN : p.parts == 1 && p.m.n <= 256 && p.m.n_out >= 8 ? BY_WARP : BY_BLOCK;
+	int64_t across = columns ? (p.m.n_out + 31) / 32 : p.m.n_out < 1 << 20 ? p.m.n_out : 1 << 20;
+	p.across = p.how == BY_WARP ? cuda_blocks(p.m.n_out, 8) : (uint32_t)across;
+	p.blocks = p.across * p.parts;
+	if (p.parts > 1 && !(p.ticket = cuda_tickets(b, p.across)))
+		return REIN_ERROR;
+	return add_piece(b, &p);
 }
 
 static int64_t workspace(const struct cuda *cuda, const struct rein_program *p, int32_t n, const int32_t *instr)
@@ -273,11 +397,14 @@ static int64_t workspace(const struct cuda *cuda, const struct rein_program *p, 
 	return parts > 1 ? m.n_out * parts * 8 : 0;
 }
 
-template <class T> static rein_status emit_argmax(struct cuda_build *b, const struct rein_prog_instr *i)
+static rein_status argmax(struct cuda_build *b, const struct rein_prog_instr *i, int32_t what)
 {
-	struct cuda_lines l = cuda_lines_of(cuda_in(b, i, 0), cuda_axis_of(&i->attr));
-	return cuda_launch(b, argmax_lines<T>, cuda_blocks(l.outer * l.inner, 8), CUDA_BLOCK, 0, l, cuda_in_mem<T>(b, i, 0),
-	                   cuda_out_mem<int32_t>(b, i, 0));
+	struct reduce_piece p;
+	memset(&p, 0, sizeof p);
+	p.what = what, p.x = b->mem[i->in[0]], p.y = b->mem[i->out[0]];
+	p.l = cuda_lines_of(cuda_in(b, i, 0), cuda_axis_of(&i->attr));
+	p.blocks = cuda_blocks(p.l.outer * p.l.inner, 8);
+	return add_piece(b, &p);
 }
 template <class T, class A> static rein_status emit_cumsum(struct cuda_build *b, const struct rein_prog_instr *i)
 {
@@ -293,19 +420,13 @@ static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 	uint32_t d = cuda_in(b, i, 0)->dtype, to = cuda_out(b, i, 0)->dtype;
 	switch (i->op) {
 	case REIN_OP_SUM:
-		if (d == REIN_REAL_T)
-			return to == REIN_WIDE_T ? reduce<sum_of<float>, float, double>(b, i) :
-				reduce<sum_of<float>, float, float>(b, i);
-		return d == REIN_WIDE_T ? reduce<sum_of<double>, double, double>(b, i) :
-			d == REIN_I32_T ? reduce<sum_of<int32_t>, int32_t, uint32_t>(b, i) :
-			reduce<sum_of<uint8_t>, uint8_t, uint32_t>(b, i);
-	case REIN_OP_AMAX:
-		return d == REIN_REAL_T ? reduce<max_of<float>, float, float>(b, i) :
-			d == REIN_I32_T ? reduce<max_of<int32_t>, int32_t, int32_t>(b, i) :
-			reduce<max_of<uint8_t>, uint8_t, uint8_t>(b, i);
-	case REIN_OP_ARGMAX:
-		return d == REIN_REAL_T ? emit_argmax<float>(b, i) : d == REIN_I32_T ? emit_argmax<int32_t>(b, i) :
-			emit_argmax<uint8_t>(b, i);
+		return reduce(b, i,
+		              d == REIN_REAL_T   ? (to == REIN_WIDE_T ? SUM_REAL_WIDE : SUM_REAL)
+		              : d == REIN_WIDE_T ? SUM_WIDE
+		              : d == REIN_I32_T  ? SUM_I32
+		                                 : SUM_BOOL);
+	case REIN_OP_AMAX: return reduce(b, i, d == REIN_REAL_T ? MAX_REAL : d == REIN_I32_T ? MAX_I32 : MAX_BOOL);
+	case REIN_OP_ARGMAX: return argmax(b, i, d == REIN_REAL_T ? ARGMAX_REAL : d == REIN_I32_T ? ARGMAX_I32 : ARGMAX_U8);
 	default:
 		return d == REIN_REAL_T ? emit_cumsum<float, double>(b, i) : d == REIN_WIDE_T ? emit_cumsum<double, double>(b, i) :
 			emit_cumsum<int32_t, uint32_t>(b, i);
