@@ -22,6 +22,7 @@ int cmd_summary(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_evaluate(int argc, char **argv);
 int cmd_attack(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_prune(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

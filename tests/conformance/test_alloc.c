@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "../support/random_program.h"
+#include "../support/rig.h"
 
 static _Atomic int counting, counted;
 
@@ -55,7 +55,7 @@ REIN_EXPORT void free(void *p)
 static int allocations(uint32_t flags, uint32_t threads, uint64_t seed)
 {
 	struct rig *r = rig_create(flags, threads, 4);
-	struct compiled *c = random_program(r, seed, 40);
+	struct compiled *c = rig_random(r, seed, 40);
 	counted = 0;
 	counting = 1;
 	rein_status s = compiled_run(c, 3);

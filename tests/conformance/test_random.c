@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../support/random_program.h"
+#include "../support/rig.h"
+#include "check.h"
 
 #define MOST (1 << 22)
 
@@ -59,11 +60,12 @@ static double error(const double *got, const double *truth, int64_t n, double *s
 static void compare(uint64_t seed, const double *fast, const double *naive, const double *truth, const int64_t *at,
                     int n)
 {
+	const struct check_bound bound = check_bound(CHECK_PROGRAMS, NULL, CHECK_FP32);
 	for (int k = 0; k < n; k++) {
 		double scale, e = error(fast + at[k], truth + at[k], at[k + 1] - at[k], &scale);
 		double ref = error(naive + at[k], truth + at[k], at[k + 1] - at[k], &scale);
 		cr_assert(ref < 2e-3, "program %d, result %d: float and double differ by %g of %g", (int)seed, k, ref, scale);
-		cr_assert(e <= 16 * ref + 4e-6,
+		cr_assert(e <= CHECK_OF_REF * ref + bound.by,
 		          "program %d, result %d: the fast kernels are off by %g of %g, the reference by %g", (int)seed, k, e,
 		          scale, ref);
 	}
@@ -97,7 +99,7 @@ static void programs(uint64_t from, uint64_t to, int ops)
 		int n = 0;
 		int64_t used = 0;
 		for (int k = 0; k < N_WAYS; k++) {
-			c[k] = random_program(rig[k], seed, ops);
+			c[k] = rig_random(rig[k], seed, ops);
 			rig_run(c[k]);
 			used = results(rig[k], c[k], seed, out[k], at, &n);
 		}

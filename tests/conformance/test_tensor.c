@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Matrix products and convolutions of shapes around the borders of tiles, within 2^-9 of the sum
- * of their terms' magnitudes: what operands rounded to TF32 may cost, so that a backend that
- * multiplies on tensor cores is held too; other tests hold float32 closer.
+ * Matrix products and convolutions of shapes around the borders of tiles, within the share of the
+ * sum of their terms' magnitudes that operands rounded to TF32 may cost (core/check_bounds.c), so
+ * that a backend that multiplies on tensor cores is held too; other tests hold float32 closer.
  */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "../support/rig.h"
+#include "check.h"
 #include "rein/rein.h"
 
 #define ROOM (1 << 18)
@@ -61,12 +62,13 @@ static int64_t result(uint32_t real_size, uint32_t flags, bool magnitude, uint32
 static void hold(const char *what, uint32_t op, const struct rein_attr *a, struct operand p, struct operand q)
 {
 	static double want[ROOM], size[ROOM], got[ROOM];
+	const double share = check_bound(op, a, CHECK_TF32).by;
 	struct operand in[2] = { p, q };
 	int64_t n = result(8, REIN_NAIVE, false, op, a, in, want);
 	result(8, REIN_NAIVE, true, op, a, in, size);
 	cr_assert_eq(result(4, 0, false, op, a, in, got), n);
 	for (int64_t k = 0; k < n; k++)
-		cr_assert(fabs(got[k] - want[k]) <= size[k] / 512 + 1e-30, "%s: number %lld of %lld is %.9g, not %.9g", what,
+		cr_assert(fabs(got[k] - want[k]) <= share * size[k] + 1e-30, "%s: number %lld of %lld is %.9g, not %.9g", what,
 		          (long long)k, (long long)n, got[k], want[k]);
 }
 

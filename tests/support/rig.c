@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "rig.h"
 
 void rig_report(struct rig *r, const char *what)
@@ -156,27 +157,12 @@ struct recorder *rig_record(struct rig *r, const char *name, bool decompose)
 	return recorder_create(r->store, &env, &o);
 }
 
-static double number(uint32_t dtype, uint32_t real_size, const unsigned char *p, int64_t i)
-{
-	float f;
-	double d;
-	int32_t n;
-	switch (dtype_size(dtype, real_size)) {
-	case 1: return p[i];
-	case 8: memcpy(&d, p + 8 * i, 8); return d;
-	default:
-		memcpy(&f, p + 4 * i, 4);
-		memcpy(&n, p + 4 * i, 4);
-		return dtype == REIN_I32_T ? n : (double)f;
-	}
-}
-
 void rig_get(struct rig *r, const struct state *t, double *out)
 {
 	unsigned char *raw = malloc(state_bytes(r->store, t));
 	cr_assert_geq(store_get(r->store, t, raw), 0);
 	for (int64_t i = 0; i < t->count; i++)
-		out[i] = number(t->dtype, r->store->real_size, raw, i);
+		out[i] = check_number(t->dtype, r->store->real_size, raw, i);
 	free(raw);
 }
 
@@ -208,7 +194,20 @@ int64_t rig_output(struct compiled *c, uint32_t i, double *out, int64_t room)
 	unsigned char *raw = malloc((size_t)v->count * 8);
 	cr_assert_gt(compiled_output(c, i, raw, v->count * 8), 0);
 	for (int64_t k = 0; k < v->count; k++)
-		out[k] = number(v->dtype, p->real_size, raw, k);
+		out[k] = check_number(v->dtype, p->real_size, raw, k);
 	free(raw);
 	return v->count;
+}
+
+struct compiled *rig_random(struct rig *rig, uint64_t seed, int ops)
+{
+	char name[32];
+	snprintf(name, sizeof name, "random %llu", (unsigned long long)seed);
+	struct check_call c = { .rec = rig_record(rig, name, false), .store = rig->store };
+	c.r = recorder_rec(c.rec);
+	check_program(&c, seed, ops);
+	cr_assert(!c.why[0], "%s", c.why);
+	struct compiled *compiled = rig_compile(rig, recorder_finish(c.rec, rig->diag));
+	recorder_destroy(c.rec);
+	return compiled;
 }

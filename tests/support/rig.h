@@ -42,6 +42,9 @@ struct compiled *rig_compile(struct rig *, struct program *);
 void rig_run(struct compiled *);
 /* Output i as doubles; returns how many. */
 int64_t rig_output(struct compiled *, uint32_t i, double *out, int64_t room);
+/* A program of about `ops` ops by chance (core/check_program.c), compiled; the same seed, the same
+ * program in any rig. Its states are named "<seed>.*". */
+struct compiled *rig_random(struct rig *, uint64_t seed, int ops);
 /* Fails the test with everything in diag. */
 void rig_report(struct rig *, const char *what);
 

@@ -136,7 +136,9 @@ static rein_status warp(const struct call *c)
 			double u = (double)xy[2 * q], v = (double)xy[2 * q + 1], acc = 0;
 			bool nearest = c->i->attr.mode == REIN_NEAREST;
 			double fu = nearest ? rint(u) : floor(u), fv = nearest ? rint(v) : floor(v);
-			int64_t iu = saturate(fu, INT32_MIN, INT32_MAX), iv = saturate(fv, INT32_MIN, INT32_MAX);
+			/* a NaN lies nowhere; casts would make it 0 */
+			int64_t iu = isnan(fu) ? INT32_MIN : saturate(fu, INT32_MIN, INT32_MAX);
+			int64_t iv = isnan(fv) ? INT32_MIN : saturate(fv, INT32_MIN, INT32_MAX);
 			double tap[4];
 			for (int t = 0; t < (nearest ? 1 : 4); t++) {
 				int64_t a = iu + (t & 1), b = iv + (t >> 1);

@@ -14,10 +14,10 @@ struct warp {
 	float fill;
 };
 
-/* Rounded coordinate as an integer: NaN is 0, far outside is somewhere outside. */
+/* Rounded coordinate as an integer: far outside, and NaN, is somewhere outside. */
 static __device__ __forceinline__ int whole(float v)
 {
-	return v != v ? 0 : v < -1e9f ? -1000000000 : v > 1e9f ? 1000000000 : (int)v;
+	return !(v >= -1e9f) ? -1000000000 : v > 1e9f ? 1000000000 : (int)v;
 }
 
 template <bool NEAREST>

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * random_program.c: see random_program.h. A value carries what makes comparison meaningful:
+ * check_program.c: valid programs by chance. A value carries what makes comparison meaningful:
  * a bound (tanh brings large ones down) and whether it is exact, that is, the same in float
  * and double and on every kernel; only exact values meet ops that jump (comparisons, floor,
  * argmax, sort's index), since elsewhere a rounding would become a step.
  */
-#include <criterion/criterion.h>
+#include "check.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "random_program.h"
+#include "rng.h"
+#include "tool.h"
 
 #define ROOM 256
 
@@ -21,7 +23,7 @@ struct item {
 };
 
 struct gen {
-	struct rig *rig;
+	struct check_call *call;
 	struct recorder *rec;
 	struct rein_rec *r;
 	uint64_t seed, count;
@@ -59,13 +61,13 @@ static struct item *fresh(struct gen *g, uint32_t dtype, uint32_t rank, const in
 	snprintf(name, sizeof name, "%llu.%d", (unsigned long long)g->seed, g->n_state);
 	for (uint32_t i = 0; i < rank; i++)
 		n *= dim[i];
-	double *v = malloc((size_t)n * sizeof *v);
+	double *v = tool_alloc((size_t)n * sizeof *v);
 	uint64_t key = rng_key(g->seed, name);
 	for (int64_t i = 0; i < n; i++) {
 		double u = rng_uniform(key, (uint64_t)i);
 		v[i] = dtype == REIN_REAL_T ? floor(u * 256) / 64 - 2 : floor(u * limit);
 	}
-	struct state *s = rig_state(g->rig, name, dtype, rank, dim, v);
+	struct state *s = check_state(g->call, name, dtype, rank, dim, v);
 	free(v);
 	if (g->n_state < ROOM)
 		g->state[g->n_state++].s = s;
@@ -391,17 +393,15 @@ static void learns(struct gen *g)
 	}
 }
 
-struct compiled *random_program(struct rig *rig, uint64_t seed, int ops)
+void check_program(struct check_call *c, uint64_t seed, int ops)
 {
 	static void (*const kinds[])(struct gen *) = { smooth, smooth,  jumps,  two,    two,   reduce, product, view,
 		                                           view,   indexed, coarse, images, loops, draws,  integers };
-	struct gen *g = calloc(1, sizeof *g);
-	char name[32];
-	snprintf(name, sizeof name, "random %llu", (unsigned long long)seed);
-	g->rig = rig;
+	struct gen *g = tool_alloc(sizeof *g);
+	g->call = c;
 	g->seed = seed;
-	g->rec = rig_record(rig, name, false);
-	g->r = recorder_rec(g->rec);
+	g->rec = c->rec;
+	g->r = c->r;
 	fresh(g, REIN_REAL_T, 2, (int64_t[]){ 9, 21 }, 0);
 	if (seed % 4 == 0) /* enough elements for many tasks */
 		fresh(g, REIN_REAL_T, 2, (int64_t[]){ 150, 130 }, 0);
@@ -413,8 +413,5 @@ struct compiled *random_program(struct rig *rig, uint64_t seed, int ops)
 	for (int k = 0; k < g->n; k++)
 		if (!g->item[k].used || !below(g, 6))
 			recorder_output(g->rec, g->item[k].v);
-	struct compiled *c = rig_compile(rig, recorder_finish(g->rec, rig->diag));
-	recorder_destroy(g->rec);
 	free(g);
-	return c;
 }
