@@ -43,7 +43,7 @@ static int read_names(struct trainer *t, struct stage *s, const struct arg *a, i
 {
 	const char *known[65] = { NULL }, *at = a->value;
 	char all[400], word[64];
-	int found = 0;
+	int found = 0, twice = 0;
 
 	for (int i = 0; i < n && i < 64; i++)
 		known[i] = list[i]->spec->name;
@@ -52,6 +52,8 @@ static int read_names(struct trainer *t, struct stage *s, const struct arg *a, i
 		size_t len = strcspn(at, ",");
 		struct instance *in = find_named(n, list, at, len);
 		snprintf(word, sizeof word, "%.*s", (int)len, at);
+		for (int i = 0; i < found && in; i++)
+			twice += out[i] == in;
 		const char *near = in ? NULL : diag_nearest(word, known);
 		if (!in)
 			diag_error(t->diag, &a->value_at, "[stages] %s: there is no '%s' in [%s]%s%s%s%s%s", s->spec->name, word,
@@ -60,6 +62,8 @@ static int read_names(struct trainer *t, struct stage *s, const struct arg *a, i
 			           : n  ? "; there are: "
 			                : ", which is empty",
 			           n ? all : "");
+		else if (twice)
+			diag_error(t->diag, &a->value_at, "[stages] %s: '%s' is there twice", s->spec->name, word);
 		else if (found == MAX_LIST)
 			diag_error(t->diag, &a->value_at, "[stages] %s: more than %d names", s->spec->name, MAX_LIST);
 		else
@@ -145,6 +149,9 @@ static void read_sizes(struct trainer *t, struct attacked *a)
 		a->text[i] = trainer_text(t, "%.*s", (int)len, text);
 		if (!len || !parse_real(a->text[i], &a->size[i]))
 			a->size[i] = (double)INFINITY;
+		for (int k = 0; k < i && len; k++)
+			if (a->size[k] == a->size[i])
+				at_key(t->diag, a->who, "epsilon", "size %s is there twice", a->text[i]);
 		text += len;
 		text += *text == ',';
 	}

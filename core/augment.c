@@ -7,13 +7,8 @@
 #include <string.h>
 
 #include "rein/image.h"
+#include "samples.h"
 #include "train.h"
-
-double augment_share(const struct instance *in)
-{
-	double own = in->component->vt.augmentation.p;
-	return in->common.p >= 0 ? in->common.p : own > 0 ? own : 1;
-}
 
 static bool same_shape(struct rein_rec *r, rein_val a, rein_val b)
 {
@@ -140,12 +135,12 @@ static void check_one(struct trainer *t, const struct instance *in)
 
 	if (*in->common.on)
 		check_on(t, in);
-	if (in->common.p < 0 && in->common.p > -1)
-		at_key(t->diag, in, "p", "p=%g is no share from 0 to 1, and not -1, its own default", in->common.p);
-	if (vt->affine && (*in->common.on || in->common.p >= 0))
+	if (in->common.p.n > 1)
+		at_key(t->diag, in, "p", "p takes one number, the share of samples that it changes");
+	if (vt->affine && (*in->common.on || in->common.p.n))
 		at_instance(t->diag, in, "'%s' is part of the model, for every sample of every split: p= and on= mean nothing",
 		            in->component->c.name);
-	if (!vt->record && in->common.p >= 0 && strcmp(in->spec->section, "transforms") == 0)
+	if (!vt->record && in->common.p.n && strcmp(in->spec->section, "transforms") == 0)
 		at_key(t->diag, in, "p", "'%s' works on single samples on the host and has no p= in [transforms]",
 		       in->component->c.name);
 }

@@ -131,6 +131,15 @@ int cli_parse(struct cli *c, int argc, char **argv)
 	return -1;
 }
 
+int cli_whole(const struct cli *c, const char *option, const char *text, int64_t min)
+{
+	int64_t n;
+
+	if (!text || (parse_int(text, &n) && n >= min && n <= INT32_MAX))
+		return -1;
+	return cli_usage(c, "--%s %s: expected a whole number of at least %d", option, text, (int)min);
+}
+
 void cli_finish(struct cli *c)
 {
 	free(c->plugin_dir);

@@ -100,6 +100,10 @@ int cmd_attack(int argc, char **argv)
 		code = cli_usage(&c, "which run folder or config file?");
 	if (code < 0 && !out && (images || save))
 		code = cli_usage(&c, "%s needs --out DIR, where the files go", save ? "--save" : "--images");
+	if (code < 0)
+		code = cli_whole(&c, "limit", limit, 1);
+	if (code < 0)
+		code = cli_whole(&c, "images", images, 0);
 	weights = given ? tool_strdup(given) : NULL;
 	if (code < 0 && path_is_folder(c.operand[0]))
 		code = run_operand(&c, &file, &weights);
@@ -109,6 +113,10 @@ int cmd_attack(int argc, char **argv)
 		code = EXIT_USAGE;
 	if (code < 0 && !variant && s.n_variant > 0)
 		variant = s.variant[0];
+	if (code < 0 && with)
+		code = session_names(&s, &c, variant, "with", with, "attacks", true);
+	if (code < 0 && split)
+		code = session_names(&s, &c, variant, "split", split, "data", false);
 	if (code < 0 && !weights)
 		code = run_of_config(&s, variant, &weights);
 	if (code < 0) {

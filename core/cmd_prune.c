@@ -106,6 +106,7 @@ static void set_run(struct session *s, const char *variant, const char *weights)
 	static const char *const part[] = { "weights_on", "weights_map" };
 
 	session_override(s, "run.weights", real ? real : weights);
+	session_override(s, "run.weights_averaged", "yes"); /* what evaluation saw is what is pruned */
 	/* all of them under their own names, however those came into being */
 	for (int i = 0; i < 2; i++)
 		if (c && config_setting(c, "run", part[i])) {
@@ -208,6 +209,10 @@ int cmd_prune(int argc, char **argv)
 		code = EXIT_USAGE;
 	if (code < 0 && !variant && s.n_variant > 0)
 		variant = s.variant[0];
+	if (code < 0 && with)
+		code = session_names(&s, &c, variant, "with", with, "pruners", true);
+	if (code < 0 && split)
+		code = session_names(&s, &c, variant, "split", split, "data", false);
 	if (code < 0 && !weights)
 		code = run_of_config(&s, variant, &weights);
 	if (code < 0 && !(n = pruners_of(&s, variant, list, name)))

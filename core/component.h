@@ -72,7 +72,7 @@ uint32_t kind_of_section(const char *section); /* 0: none */
 struct common {
 	const char *on;          /* optimizer, regularizer, pruner: patterns, comma-separated; "*".
 	                          * augmentation: splits; "": training, of transforms all */
-	double p;                /* augmentation: share of samples it changes; < 0: its own default */
+	struct rein_reals p;     /* augmentation: share of samples it changes; none: its own default */
 	const char *input;       /* layer: names of inputs, "" for the line above */
 	int32_t freeze;          /* layer: parameters do not train */
 	const char *target;      /* schedule: `for=` */

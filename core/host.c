@@ -60,8 +60,9 @@ static const struct rein_key dataset_keys[] = {
 };
 
 static const struct rein_key augmentation_keys[] = {
-	REIN_REAL(struct common, p, "-1", -1, 1, 0,
-	          "share of samples it changes, 0 to 1, drawn for each alone; -1: its own default, 1 where it says none"),
+	REIN_REALS(struct common, p, "", 0, 1, 0,
+	           "share of samples it changes, one number, drawn for each alone; empty: its own default, 1 where it says "
+	           "none"),
 	REIN_STRING(struct common, on, "",
 	            "splits it works on: patterns with *; empty: train in [augmentations], all in [transforms]"),
 	REIN_KEYS_END,
@@ -261,20 +262,18 @@ static void unknown_key(struct filling *f, const struct arg *a, const struct tar
 		           *own && *common ? ", " : "", common);
 }
 
-/* A value at fault: those out of range on one line, others with a caret at the value. */
+/* A value at fault, with a caret at it; at the key where it is empty. */
 static void bad_value(struct filling *f, const struct arg *a, const char *text, int how, const char *why)
 {
-	struct place at = a ? a->value_at : f->spec->at;
-	if (how == KEY_RANGE || !a) {
-		at.len = 0;
-		diag_error(f->d, &at, "[%s] %s: %s=%s %s", f->spec->section, f->spec->name, a ? a->key : "", text, why);
-		return;
-	}
+	struct place at = a->value_at;
 	if (at.len <= 0) {
 		at.col = a->at.col;
 		at.len = a->at.len;
 	}
-	diag_error(f->d, &at, "%s", why);
+	if (how == KEY_RANGE)
+		diag_error(f->d, &at, "%s=%s %s", a->key, text, why);
+	else
+		diag_error(f->d, &at, "%s", why);
 }
 
 /* text below `dir`, absolute where `dir` exists. */

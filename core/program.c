@@ -241,6 +241,35 @@ static bool bind_states(const struct rein_program *p, const struct store *s, str
 	return true;
 }
 
+/* Where memory goes is said with the reason why a large program could not be compiled: the layer
+ * whose value takes most. */
+#define LARGE_BYTES (1 << 30)
+
+static void not_compiled(const struct compiled *c, struct diag *d)
+{
+	const struct rein_program *p = &c->program->p;
+	int64_t most = 0;
+	uint32_t who = 0;
+	char text[600];
+
+	for (uint32_t v = 0; c->plan && c->plan->arena_bytes >= LARGE_BYTES && v < p->n_value; v++) {
+		int64_t bytes = p->value[v].count * dtype_size(p->value[v].dtype, p->real_size);
+		if (c->plan->home[v] == REIN_HOME_ARENA && bytes > most) {
+			most = bytes;
+			who = p->instr[p->value[v].instr].origin;
+		}
+	}
+	const char *why = instance_failure(c->backend), *origin = most && who < p->n_origin ? p->origin[who] : "";
+	if (!*why)
+		why = "the program could not be compiled";
+	if (*origin)
+		snprintf(text, sizeof text, "%.300s (program '%s': the largest value, %.1f MiB, is of %.200s)", why, p->name,
+		         (double)most / (1 << 20), origin);
+	else
+		snprintf(text, sizeof text, "%.300s", why);
+	instance_error(c->backend, d, text);
+}
+
 struct compiled *program_compile(struct program *program, struct store *store, struct instance *backend, uint32_t flags,
                                  struct diag *d)
 {
@@ -256,7 +285,7 @@ struct compiled *program_compile(struct program *program, struct store *store, s
 		c->plan = make_plan(backend, p, flags & REIN_GUARD ? GUARD_BYTES : 0);
 		if (c->plan && vt(backend)->compile(backend->self, &backend->host, p, c->plan, &c->exec) >= 0)
 			return c;
-		instance_error(backend, d, "the program could not be compiled");
+		not_compiled(c, d);
 	}
 	compiled_destroy(c);
 	return NULL;

@@ -53,6 +53,8 @@ static int settings_list(const struct settings *s, int64_t seed, struct setting_
 		say(out, &n, "weights", "%s", "");
 		out[n - 1].text = s->weights;
 	}
+	if (s->weights_averaged)
+		say(out, &n, "weights_averaged", "yes");
 	const struct {
 		const char *key, *text;
 	} of_weights[] = { { "weights_on", s->weights_on }, { "weights_map", s->weights_map }, { "freeze", s->freeze } };

@@ -177,10 +177,16 @@ static rein_status shape_of(const struct source *s, int64_t i, int64_t *dim)
 	return vt->shape(s->dataset->self, &s->dataset->host, i, dim);
 }
 
+double augment_share(const struct instance *in)
+{
+	double own = in->component->vt.augmentation.p;
+	return in->common.p.n ? in->common.p.v[0] : own > 0 ? own : 1;
+}
+
 /* Does this sample stay as it is, in this epoch? Drawn for each alone where p= is below 1. */
 static bool left_out(const struct instance *in, int64_t number, int64_t epoch)
 {
-	double own = in->component->vt.augmentation.p, p = in->common.p >= 0 ? in->common.p : own > 0 ? own : 1;
+	double p = augment_share(in);
 	uint32_t word[4] = { 0 };
 	if (p < 1)
 		in->host.random(&in->host, (uint64_t)number, (uint64_t)epoch * 65536 + 65535, word);

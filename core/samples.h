@@ -77,4 +77,7 @@ bool settle_dims(const struct source *, const int64_t *pick, int64_t n, struct r
 /* Name of a sample for messages: "sample 12 ('cat/0012.png')". */
 const char *sample_name(const struct source *, int64_t i, char *buf, size_t size);
 
+/* Share of samples that an augmentation changes. */
+double augment_share(const struct instance *);
+
 #endif

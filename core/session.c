@@ -157,6 +157,39 @@ void session_no_stages(struct session *s, const char *variant)
 	}
 }
 
+int session_names(struct session *s, const struct cli *cl, const char *variant, const char *option, const char *list,
+                  const char *section, bool many)
+{
+	struct config *c = config_build(s->file, variant, s->n_override, s->override, s->diag);
+	const struct section *sec = c ? config_section(c, section) : NULL;
+	int n = sec ? sec->n_spec : 0, code = -1;
+	const char **known = tool_alloc(((size_t)n + 1) * sizeof *known), *near;
+	char *copy = tool_strdup(list), *at = copy, *word, all[400];
+	bool *taken = tool_alloc((size_t)n + 1);
+
+	for (int i = 0; i < n; i++)
+		known[i] = sec->spec[i]->name;
+	diag_list(all, sizeof all, known);
+	while (code < 0 && (word = strsep(&at, many ? "," : ""))) {
+		int i = 0;
+		while (i < n && strcmp(known[i], word))
+			i++;
+		near = i < n ? NULL : diag_nearest(word, known);
+		if (i == n)
+			code = cli_usage(cl, "--%s %s: there is no '%s' in [%s]%s%s%s; %s%s", option, list, word, section,
+			                 near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "",
+			                 n ? "there are: " : "it is empty", all);
+		else if (taken[i])
+			code = cli_usage(cl, "--%s %s: '%s' is there twice", option, list, word);
+		else
+			taken[i] = true;
+	}
+	free(known);
+	free(taken);
+	free(copy);
+	return code;
+}
+
 void session_close(struct session *s)
 {
 	config_file_destroy(s->file);

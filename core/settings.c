@@ -189,6 +189,8 @@ static void read_weights_on(const struct reader *r) { r->s->weights_on = r->arg-
 
 static void read_weights_map(const struct reader *r) { r->s->weights_map = r->arg->value[0] ? r->arg->value : NULL; }
 
+static void read_weights_averaged(const struct reader *r) { read_bool(r, &r->s->weights_averaged); }
+
 static void read_freeze(const struct reader *r) { r->s->freeze = r->arg->value[0] ? r->arg->value : NULL; }
 
 static void read_out(const struct reader *r)
@@ -229,6 +231,7 @@ static const struct {
 	{ "bounds", read_bounds },
 	{ "weights_on", read_weights_on },
 	{ "weights_map", read_weights_map },
+	{ "weights_averaged", read_weights_averaged },
 	{ "freeze", read_freeze },
 	{ "out", read_out },
 };
@@ -266,8 +269,11 @@ struct settings *settings_read_all(const struct config *c, struct diag *d)
 			rows[i].read(&r);
 	}
 	config_unknown_settings(c, "run", names, d);
-	if (!s->weights && (s->weights_on || s->weights_map)) {
-		const struct arg *a = config_setting(c, "run", s->weights_on ? "weights_on" : "weights_map");
+	if (!s->weights && (s->weights_on || s->weights_map || s->weights_averaged)) {
+		const struct arg *a = config_setting(c, "run",
+		                                     s->weights_on    ? "weights_on"
+		                                     : s->weights_map ? "weights_map"
+		                                                      : "weights_averaged");
 		diag_error(d, &a->at, "there is no [run] weights file to read them from");
 	}
 	return s;

@@ -101,6 +101,7 @@ struct reading {
 	const struct type *type;
 	struct arg *arg, *grows; /* grows: the first key that only prune= gives a meaning */
 	int from;                /* repeat */
+	bool broken_above;       /* stages above it could not be read: what it says of them may still be right */
 	int64_t times, epoch;    /* repeat, rewind */
 };
 
@@ -152,7 +153,7 @@ static void stage_from(struct reading *r)
 			known[i] = r->t->stage[i].name;
 	}
 	diag_list(all, sizeof all, known);
-	if (r->from < 0)
+	if (r->from < 0 && !r->broken_above)
 		diag_error(r->t->diag, &r->arg->value_at, "[stages] %s: from=%s names no stage above it; there are: %s",
 		           r->s->name, r->arg->value, all);
 }
@@ -296,6 +297,8 @@ static void stage_rewinds(struct reading *r)
 	struct trainer *t = r->t;
 	int i = 0;
 
+	if (r->broken_above)
+		return;
 	if (r->epoch >= epochs_before(t)) {
 		diag_error(t->diag, &r->s->spec->at,
 		           "[stages] %s: epoch=%" PRId64 ": the stages above it train for %" PRId64
@@ -325,6 +328,8 @@ static void stage_repeats(struct reading *r)
 	struct trainer *t = r->t;
 	int from = r->from, to = t->n_stage;
 
+	if (r->broken_above)
+		return;
 	if (from < 0 || r->times < 1) {
 		diag_error(t->diag, &r->s->spec->at, "[stages] %s: %s is missing", r->s->name,
 		           from < 0 ? "from=STAGE" : "times=N");
@@ -377,7 +382,7 @@ static void stage_timetable(struct reading *r)
 		           r->s->name, w->first, w->last, all, r->s->epochs, r->t->steps);
 }
 
-static void stage_read(struct trainer *t, const struct spec *spec)
+static void stage_read(struct trainer *t, const struct spec *spec, bool broken_above)
 {
 	int type = type_find(t, spec), errors = diag_errors(t->diag);
 
@@ -393,7 +398,7 @@ static void stage_read(struct trainer *t, const struct spec *spec)
 		               .fold = true,
 		               .when = { .kind = -1, .end = -1 },
 		               .split = data_split(t->data, "val") ? "val" : t->train->name };
-	struct reading r = { .t = t, .s = &s, .type = &types[type], .from = -1 };
+	struct reading r = { .t = t, .s = &s, .type = &types[type], .from = -1, .broken_above = broken_above };
 	for (int i = 0; i < spec->n_arg; i++) {
 		r.arg = &spec->arg[i];
 		stage_key(&r);
@@ -432,7 +437,7 @@ bool stages_read(struct trainer *t)
 
 	t->rewound = zalloc((size_t)n + 1, sizeof *t->rewound);
 	for (int i = 0; i < n; i++)
-		stage_read(t, section->spec[i]);
+		stage_read(t, section->spec[i], diag_errors(t->diag) > errors);
 	if (n == 0) {
 		const char *split = data_split(t->data, "val") ? "val" : t->train->name;
 		stage_add(t, &(struct stage){ .name = "train", .type = 0, .epochs = t->env.settings->epochs });

@@ -53,6 +53,9 @@ void cli_finish(struct cli *);
 /* "rein run: <message>" and where help is, on stderr; gives EXIT_USAGE. */
 int cli_usage(const struct cli *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Is the text given as --OPTION, if any, a whole number of at least `min`? -1, or EXIT_USAGE after a message. */
+int cli_whole(const struct cli *, const char *option, const char *text, int64_t min);
+
 /* Plugins, messages and one config file. */
 struct session {
 	struct registry *registry;
@@ -75,6 +78,10 @@ void session_no_stages(struct session *, const char *variant);
 void session_close(struct session *);
 /* Is `name` a variant of the file? Else an error with a suggestion. */
 bool session_variant(struct session *, const char *name);
+/* Is what is given as --OPTION, a name or (many) several with commas between them, each there once,
+ * in the section? -1, or EXIT_USAGE after a message. */
+int session_names(struct session *, const struct cli *, const char *variant, const char *option, const char *list,
+                  const char *section, bool many);
 /* Prints what was collected; EXIT_PLUGIN if a refused plugin explains errors of this config
  * (which may be NULL), EXIT_USAGE for other errors, -1 if there were none. */
 int session_errors(struct session *, const struct config *);

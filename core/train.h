@@ -251,8 +251,6 @@ int64_t stream_rows(const struct stream *);
 bool stream_need(struct portion *, const int32_t *order, int64_t first, int64_t n, int64_t next, int64_t epoch);
 
 /* --- augment.c ------------------------------------------------------------------------------------ */
-/* Share of samples it changes. */
-double augment_share(const struct instance *);
 /* It and its p= on a batch. */
 void augment_record(struct recorder *, const struct instance *, const struct rein_step *, struct rein_batch *);
 /* What the recorder asks when one contains others. */

@@ -32,6 +32,7 @@ struct settings {
 	double lo, hi;             /* bounds of inputs, for attacks; equal: not given */
 	const char *weights_on;    /* patterns of the parameters that are read from it; NULL: all */
 	const char *weights_map;   /* ours=theirs,...: layers that the file calls otherwise; or NULL */
+	bool weights_averaged;     /* where the file holds averages (EMA), start from these */
 	const char *freeze;        /* patterns of parameters that do not train, or NULL */
 	const char *out;           /* folder for runs; default "runs" */
 };

@@ -87,19 +87,20 @@ bool transfer_weights(struct trainer *t, char *why, size_t size)
 	bool good = true;
 
 	if (!on && !map)
-		return load_weights(t, set->weights, false, why, size);
+		return load_weights(t, set->weights, set->weights_averaged, why, size);
 	if (!all_used(t, on, map, why, size) || !(f = st_open(set->weights, why, size)))
 		return false;
 	/* first whether all of it fits, then the copying */
 	for (int pass = 0; pass < 2; pass++)
 		for (int i = 0; good && i < t->store->n; i++) {
 			struct state *s = t->store->state[i];
-			char name[512];
+			char name[512], viewed[520];
 			int used;
 			if (!s->mem || !is_model_state(t, s) || (on && !pattern_match(on, s->name)))
 				continue;
-			const struct st_tensor *x =
-				tensor_named(f, set->weights, renamed(map, s->name, name, sizeof name, &used), s, why, size);
+			snprintf(viewed, sizeof viewed, "view.%s", renamed(map, s->name, name, sizeof name, &used));
+			const struct st_tensor *x = tensor_named(
+				f, set->weights, set->weights_averaged && st_find(f, viewed) ? viewed : name, s, why, size);
 			good = x && (pass == 0 || store_set(t->store, s, x->data) >= 0);
 		}
 	st_close(f);

@@ -711,9 +711,49 @@ def test_prune(tmp):
     rein("prune", "runs/one/plain-pruned/main", "pruners.new=threshold value=100 on=fc1.bias", "--out", "typed", cwd=tmp)
     typed = read(tmp, "typed/main-pruned/main/resolved.ini").decode()
     assert "with=new" in typed and "with=rows" not in typed, "what is typed is what prunes"
-    assert "there is no 'no' in [pruners]" in rein("prune", "runs/one/plain", rows_go, "--with", "no", cwd=tmp, code=2)[1]
+    for command, section in ("prune", "pruners"), ("attack", "attacks"):
+        for words, message in ([["--with", "no"], f"--with no: there is no 'no' in [{section}]"],
+                               [["--with", "x,x"], "'x' is there twice"], [["--split", "vall"], "did you mean 'val'?"]):
+            more = rows_go.replace("rows", "x") if command == "prune" else "attacks.x=fgsm epsilon=0.1"
+            err = rein(command, "runs/one/plain", more, *words, cwd=tmp, code=2)[1]
+            assert message in err and "stages." not in err, err
+    assert "--limit 0: expected" in rein("attack", "runs/one/plain", "--limit", "0", cwd=tmp, code=2)[1]
     assert "the config has no [pruners]" in rein("prune", "runs/one/plain", cwd=tmp, code=2)[1]
     assert "not the folder of a run" in rein("prune", "runs", cwd=tmp, code=2)[1]
+
+
+def test_one_mistake_in_stages(tmp):
+    """A stage that cannot be read brings no errors of those that speak of it."""
+    for wrong, message in (("trian", "did you mean 'train'?"), ("train epchs=3", "did you mean 'epochs'?")):
+        path = write(tmp, "stages.ini", read(ONE).decode().replace("include = small.ini", f"include = {SMALL}") +
+                     f"[stages]\nfit = {wrong}\nback = rewind epoch=0\nmore = repeat from=fit times=2\n")
+        err = rein("validate", path, cwd=tmp, code=2)[1]
+        assert message in err and err.endswith("\n1 error; nothing was run\n"), err
+
+
+def test_too_large_names_the_layer(tmp):
+    text = ("[run]\nconfig = 1\nepochs = 1\n[data]\ntrain = shapes classes=3 size=12 samples=20\n[network]\n"
+            "c1 = conv2d filters=2 kernel=3\n"
+            "c2 = conv2d filters=512 kernel=3 padding=4096\npool = adaptive_avgpool size=1\nflat = flatten\n"
+            "out = linear units=3\n[loss]\nce = cross_entropy\n[optimizer]\nsgd = sgd lr=0.1\n")
+    err = rein("run", write(tmp, "large.ini", text), cwd=tmp, code=2)[1]
+    assert "memory" in err and "c2" in err, err
+
+
+def test_prune_averages(tmp):
+    """What evaluation saw is what is pruned, not the weights that it was an average of."""
+    average = "regularizers.mean=ema decay=0.9"
+    rein("run", ONE, "--variant", "plain", "run.epochs=5", average, cwd=tmp)
+    rein("prune", "runs/one/plain", "pruners.small=threshold value=1e-9", cwd=tmp)
+    seen = rows(tmp, "runs/one/plain/metrics.jsonl")[-1]["val.loss"]
+    before = rows(tmp, "runs/one/plain-pruned/main/metrics.jsonl")[0]["val.loss"]
+    assert abs(before - seen) < 1e-6, (before, seen)
+    model = os.path.join(tmp, "runs/one/plain/model.safetensors")
+    rein("run", ONE, "--variant", "plain", "run.epochs=0", f"run.weights={model}", average, "--out", "b", cwd=tmp)
+    assert abs(rows(tmp, "b/one/plain/metrics.jsonl")[-1]["val.loss"] - seen) > 1e-4, "to go on, the weights themselves"
+    rein("run", ONE, "--variant", "plain", "run.epochs=0", f"run.weights={model}", "run.weights_averaged=yes",
+         "run.weights_on=*", "--out", "c", cwd=tmp)
+    assert abs(rows(tmp, "c/one/plain/metrics.jsonl")[-1]["val.loss"] - seen) < 1e-6
 
 
 CUT = """

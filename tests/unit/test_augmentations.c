@@ -131,7 +131,9 @@ Test(augmentations, hang_on_no_thread)
 
 Test(augmentations, what_cannot_be_is_said)
 {
-	refused("[augmentations]\na = invert p=-0.5\n", "p=-0.5 is no share from 0 to 1");
+	refused("[augmentations]\na = invert p=-0.5\n", "p=-0.5 is outside 0..1");
+	refused("[augmentations]\na = invert p=-1\n", "p=-1 is outside 0..1");
+	refused("[augmentations]\na = invert p=0.5,0.5\n", "p takes one number");
 	refused("[augmentations]\na = invert on=vall\n", "on=vall matches no split; there are: train, val");
 	refused("[augmentations]\na = resize size=8\nb = one_of of=a\n", "works on single samples on the host");
 	refused("[augmentations]\na = random_crop size=4 p=0.5\nb = invert\n",

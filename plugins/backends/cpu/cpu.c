@@ -81,10 +81,17 @@ static rein_status cpu_open(void *self, const struct rein_host *host, const stru
 	return REIN_OK;
 }
 
+/* Bytes of memory in this machine: an allocation beyond it may succeed, but not its use. */
+static uint64_t machine_memory(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : (uint64_t)1 << 46;
+}
+
 static void *cpu_alloc(void *self, const struct rein_host *host, uint64_t bytes)
 {
 	uint64_t align = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 64, size = (bytes + align - 1) & ~(align - 1);
-	void *mem = size >= bytes && size < (uint64_t)1 << 46 ? aligned_alloc(align, size ? size : align) : NULL;
+	void *mem = size >= bytes && size < machine_memory() ? aligned_alloc(align, size ? size : align) : NULL;
 	(void)self;
 	if (!mem) {
 		rein_failf(host, "out of memory: %.1f MiB wanted", (double)bytes / (1 << 20));
