@@ -135,9 +135,8 @@ static bool supports(const struct rein_program *p, const struct rein_prog_instr 
 
 static int64_t workspace(const struct cuda *cuda, const struct rein_program *p, int32_t n, const int32_t *instr)
 {
-	(void)n;
 	int bm, bn;
-	struct product v = product_of(p, &p->instr[instr[0]]);
+	struct product v = product_of(p, tail_head(p, n, instr));
 	if (!is_own(cuda, &v))
 		return 0;
 	choose(&v, cuda->math_key != CUDA_FP32, &bm, &bn);
@@ -226,12 +225,12 @@ static rein_status emit_tile(struct cuda_build *b, const struct product *v, bool
 
 static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 {
-	const struct rein_prog_instr *i = &b->p->instr[instr[0]];
+	const struct rein_prog_instr *i = tail_head(b->p, n, instr);
 	struct product v = product_of(b->p, i);
 	struct tile_end end;
 	bool ta = i->attr.flags & REIN_TA, tb = i->attr.flags & REIN_TB;
 	const float *p = cuda_in_mem<float>(b, i, 0), *q = cuda_in_mem<float>(b, i, 1);
-	float *y = tail_of(b, n, instr, &end);
+	float *y = tail_of(b, n, instr, 1, &end);
 	int bm, bn;
 	if (!is_own(b->cuda, &v))
 		return emit_blas(b, &v, ta, tb, p, q, y, &end);

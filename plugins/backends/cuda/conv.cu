@@ -287,9 +287,8 @@ static bool supports(const struct rein_program *p, const struct rein_prog_instr 
 
 static int64_t workspace(const struct cuda *cuda, const struct rein_program *p, int32_t n, const int32_t *instr)
 {
-	(void)n;
 	int bm;
-	const struct rein_prog_instr *i = &p->instr[instr[0]];
+	const struct rein_prog_instr *i = tail_head(p, n, instr);
 	if (i->op != REIN_OP_CONV2D_DW)
 		return 0;
 	struct conv v = conv_of(p, i);
@@ -301,11 +300,11 @@ static int64_t workspace(const struct cuda *cuda, const struct rein_program *p, 
 static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 {
 	int bm;
-	const struct rein_prog_instr *i = &b->p->instr[instr[0]];
+	const struct rein_prog_instr *i = tail_head(b->p, n, instr);
 	struct conv v = conv_of(b->p, i);
 	const float *p = cuda_in_mem<float>(b, i, 0), *q = cuda_in_mem<float>(b, i, 1);
 	struct tile_end end;
-	float *y = tail_of(b, n, instr, &end);
+	float *y = tail_of(b, n, instr, 3, &end);
 	bool back = i->op == REIN_OP_CONV2D_DX;
 	if (i->op == REIN_OP_CONV2D_DW) {
 		switch (dw_tile(&v, b->cuda->math_key != CUDA_FP32, &bm)) {

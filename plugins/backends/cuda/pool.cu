@@ -3,12 +3,13 @@
  * pool.cu: max_pool, avg_pool and their derivatives. A window's tap (i, j) reads input row
  * out_row * stride - pad + i * dilation; taps outside are -inf for max, nothing for avg. Derivatives
  * gather: a thread owns an element of dx and adds up, in ascending order, the windows that
- * hold it; so nothing is zeroed first and nothing is added by an atomic.
+ * hold it; so nothing is zeroed first and nothing is added by an atomic. The derivative of an
+ * activation behind them is done by the same thread (tail.cu).
  *
  * Bound by memory: x once, y once (and 4 bytes of index): (1 + 2 / stride^2) 4 bytes per element of
  * x; windows that overlap find their neighbours in L1.
  */
-#include "device.h"
+#include "tile.h"
 
 struct pool {
 	int H, W, Ho, Wo, kh, kw, sh, sw, ph, pw, dh, dw;
@@ -87,7 +88,7 @@ static __device__ __forceinline__ void windows(int at, int k, int d, const struc
 
 /* dx[e] = sum of g[q] over the windows q that chose e */
 __global__ void pool_max_dx(struct pool v, const float *__restrict__ g, const int32_t *__restrict__ index,
-                            float *__restrict__ dx)
+                            float *__restrict__ dx, struct tile_end end)
 {
 	for (CUDA_EACH(e, v.count)) {
 		uint32_t in_plane = (uint32_t)e, p = cuda_split(in_plane, v.plane), iw = in_plane, ih = cuda_split(iw, v.row);
@@ -101,7 +102,7 @@ __global__ void pool_max_dx(struct pool v, const float *__restrict__ g, const in
 				if (index[q] == (int32_t)in_plane)
 					sum += (double)g[q];
 			}
-		dx[e] = (float)sum;
+		tile_put(end, dx, (size_t)e, 0, (float)sum);
 	}
 }
 
@@ -133,7 +134,7 @@ __global__ void pool_avg(struct pool v, const float *__restrict__ x, float *__re
 }
 
 /* dx[e] = sum of g[q] / divisor(q) over the windows q that hold e */
-__global__ void pool_avg_dx(struct pool v, const float *__restrict__ g, float *__restrict__ dx)
+__global__ void pool_avg_dx(struct pool v, const float *__restrict__ g, float *__restrict__ dx, struct tile_end end)
 {
 	for (CUDA_EACH(e, v.count)) {
 		uint32_t iw = (uint32_t)e, p = cuda_split(iw, v.plane), ih = cuda_split(iw, v.row);
@@ -148,7 +149,7 @@ __global__ void pool_avg_dx(struct pool v, const float *__restrict__ g, float *_
 				if (v.dw == 1 || (w - ow * v.sw) % v.dw == 0)
 					sum += (double)(g[((size_t)p * v.Ho + oh) * v.Wo + ow] / divisor(v, oh, ow));
 		}
-		dx[e] = (float)sum;
+		tile_put(end, dx, (size_t)e, 0, (float)sum);
 	}
 }
 
@@ -165,14 +166,14 @@ static bool supports(const struct rein_program *p, const struct rein_prog_instr 
 
 static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 {
-	(void)n;
-	const struct rein_prog_instr *i = &b->p->instr[instr[0]];
+	const struct rein_prog_instr *i = tail_head(b->p, n, instr);
 	const struct rein_prog_value *in = cuda_in(b, i, 0), *out = cuda_out(b, i, 0);
 	bool back = i->op == REIN_OP_MAX_POOL_DX || i->op == REIN_OP_AVG_POOL_DX;
 	struct pool v = back ? pool_of(&i->attr, out, in, out) : pool_of(&i->attr, in, out, out);
 	unsigned grid = cuda_blocks(out->count, CUDA_BLOCK);
 	const float *x = cuda_in_mem<float>(b, i, 0);
-	float *y = cuda_out_mem<float>(b, i, 0);
+	struct tile_end end;
+	float *y = tail_of(b, n, instr, 0, &end);
 	switch (i->op) {
 	case REIN_OP_MAX_POOL: {
 		int32_t *index = cuda_out_mem<int32_t>(b, i, 1);
@@ -183,10 +184,21 @@ static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 		return cuda_launch(b, (pool_max<0>), grid, CUDA_BLOCK, 0, v, x, y, index);
 	}
 	case REIN_OP_MAX_POOL_DX:
-		return cuda_launch(b, pool_max_dx, grid, CUDA_BLOCK, 0, v, x, cuda_in_mem<int32_t>(b, i, 1), y);
+		return cuda_launch(b, pool_max_dx, grid, CUDA_BLOCK, 0, v, x, cuda_in_mem<int32_t>(b, i, 1), y, end);
 	case REIN_OP_AVG_POOL: return cuda_launch(b, pool_avg, grid, CUDA_BLOCK, 0, v, x, y);
-	default: return cuda_launch(b, pool_avg_dx, grid, CUDA_BLOCK, 0, v, x, y);
+	default: return cuda_launch(b, pool_avg_dx, grid, CUDA_BLOCK, 0, v, x, y, end);
 	}
 }
 
-extern const struct cuda_family cuda_pool = { "pool", supports, NULL, emit, NULL };
+static bool has_tail(const struct rein_prog_instr *i)
+{
+	return i->op == REIN_OP_MAX_POOL_DX || i->op == REIN_OP_AVG_POOL_DX;
+}
+static rein_status match(struct cuda *cuda, const struct rein_program *p, struct rein_plan *plan)
+{
+	(void)cuda;
+	tail_match(p, plan, has_tail, 0);
+	return REIN_OK;
+}
+
+extern const struct cuda_family cuda_pool = { "pool", supports, NULL, emit, match };

@@ -240,13 +240,24 @@ __device__ __forceinline__ bool tile_gather(C &c, float *part, uint32_t *ticket,
 }
 
 /* --- what happens to a finished number ------------------------------------------------------- */
-enum { TILE_PLAIN, TILE_RELU, TILE_SIGMOID, TILE_TANH, TILE_TIMES, TILE_GATE };
+enum {
+	TILE_PLAIN,
+	TILE_RELU,
+	TILE_LEAKY,
+	TILE_SIGMOID,
+	TILE_TANH,
+	TILE_TIMES,
+	TILE_GATE,
+	TILE_LEAKY_GATE,
+	TILE_DSIGMOID
+};
 struct tile_end {
 	const float *bias; /* per column, or NULL */
 	int32_t act;
-	uint8_t *mask;       /* RELU: 1 where the result was cut off, or NULL */
-	const float *times;  /* TIMES: the result is multiplied by this, element by element */
-	const uint8_t *gate; /* GATE: the result is 0 where this is 1 */
+	float slope;         /* LEAKY, LEAKY_GATE */
+	uint8_t *mask;       /* RELU, LEAKY: 1 where the result was not above 0, or NULL */
+	const float *times;  /* TIMES: the result is multiplied by y, element by element; DSIGMOID: by y (1 - y) */
+	const uint8_t *gate; /* GATE: the result is 0 where this is 1; LEAKY_GATE: times slope */
 };
 /* Writes number v of column `col` to y[at]. */
 static __device__ __forceinline__ void tile_put(const struct tile_end &f, float *y, size_t at, int col, float v)
@@ -259,6 +270,11 @@ static __device__ __forceinline__ void tile_put(const struct tile_end &f, float 
 			f.mask[at] = v <= 0;
 		v = v <= 0 ? 0 : v; /* NaN stays */
 		break;
+	case TILE_LEAKY:
+		if (f.mask)
+			f.mask[at] = v <= 0;
+		v = v <= 0 ? v * f.slope : v;
+		break;
 	case TILE_SIGMOID: {
 		float e = expf(-fabsf(v)), p = 1 / (1 + e);
 		v = v < 0 ? e * p : p;
@@ -267,17 +283,25 @@ static __device__ __forceinline__ void tile_put(const struct tile_end &f, float 
 	case TILE_TANH: v = tanhf(v); break;
 	case TILE_TIMES: v *= f.times[at]; break;
 	case TILE_GATE: v = f.gate[at] ? 0 : v; break;
+	case TILE_LEAKY_GATE: v = (f.gate[at] ? 0 : v) + (f.gate[at] ? v : 0) * f.slope; break;
+	case TILE_DSIGMOID: {
+		float y = f.times[at];
+		v *= y * (1 - y);
+		break;
+	}
 	default: break;
 	}
 	y[at] = v;
 }
 
-/* --- tail.cu: elementwise ops behind a product that its kernel does ------------------------------ */
-/* Joins to products (those ops for which `is` holds) a bias per entry of result axis `axis` from the end
- * and relu, sigmoid or tanh, or a factor or a mask of the result's shape. */
+/* --- tail.cu: elementwise ops that the kernel of the op before them does ------------------------------ */
+/* Joins to the ops for which `is` holds, the heads, a bias per entry of result axis `axis` from the end
+ * (0: none) and an activation, or the derivative of one. */
 void tail_match(const struct rein_program *, struct rein_plan *, bool (*is)(const struct rein_prog_instr *),
                 uint32_t axis);
-/* What a group so made comes to: the end of its product, and the result's memory. */
-float *tail_of(const struct cuda_build *, int32_t n, const int32_t *instr, struct tile_end *);
+/* The op of a group so made that its tail is behind. */
+const struct rein_prog_instr *tail_head(const struct rein_program *, int32_t n, const int32_t *instr);
+/* What the tail comes to, and the result's memory. */
+float *tail_of(const struct cuda_build *, int32_t n, const int32_t *instr, uint32_t axis, struct tile_end *);
 
 #endif
