@@ -360,19 +360,6 @@ static bool can_attack(struct trainer *t, const struct stage *s)
 		at_instance(t->diag, s->with, "images=: the samples of '%s' are no images", s->split);
 		return false;
 	}
-	if (split->streamed) {
-		at_instance(t->diag, s->with,
-		            "the samples of '%s' are read while they are used; an attack comes back to them: "
-		            "raise [run] data_memory",
-		            s->split);
-		return false;
-	}
-	if (s->robust->add && t->train->streamed) {
-		at_instance(t->diag, s->with,
-		            "add=yes: the training split is read while it is used, so samples cannot join it; "
-		            "raise [run] data_memory");
-		return false;
-	}
 	if (s->robust->add && strcmp(s->split, t->train->name) != 0) {
 		at_instance(t->diag, s->with, "add=yes: samples of '%s' cannot join the training split; say split=%s", s->split,
 		            t->train->name);
@@ -473,16 +460,19 @@ struct chunk {
 	float *numbers, *checks, *x, *x0;
 };
 
-static bool load_chunk(struct trainer *t, const struct robust *q, struct chunk *c, const int32_t *list, int64_t n,
+static bool load_chunk(struct trainer *t, const struct stage *s, struct chunk *c, const int32_t *list, int64_t n,
                        int64_t from)
 {
+	const struct robust *q = s->robust;
+	const struct tour tour = { list, n, q->batch, -1, NULL };
 	int32_t *id = zalloc((size_t)q->batch, sizeof *id);
 
 	c->used = n - from < q->batch ? n - from : q->batch;
 	c->id = list + from;
 	for (int64_t i = 0; i < q->batch; i++)
 		id[i] = list[from + (i < c->used ? i : c->used - 1)];
-	bool good = store_set(t->store, q->id, id) >= 0;
+	bool good =
+		stream_need(portion_find(t, s->split), &tour, from / q->batch) > 0 && store_set(t->store, q->id, id) >= 0;
 	free(id);
 	return good;
 }
@@ -513,7 +503,7 @@ static bool look_at_clean(struct trainer *t, struct stage *s, struct chunk *c)
 	for (int64_t i = 0; i < q->n; i++)
 		all[i] = (int32_t)i;
 	for (int64_t from = 0; good && from < q->n; from += q->batch) {
-		good = load_chunk(t, q, c, all, q->n, from) && compiled_run(q->clean, 1) >= 0 &&
+		good = load_chunk(t, s, c, all, q->n, from) && compiled_run(q->clean, 1) >= 0 &&
 		       get_floats(t, q->numbers, c->numbers);
 		for (int64_t i = 0; good && i < c->used; i++) {
 			const float *v = c->numbers + i * w;
@@ -598,7 +588,7 @@ static bool run_attack(struct trainer *t, struct stage *s, const struct attacked
 	if (!set_real(t, q->epsilon, a->size[size]))
 		return false;
 	for (int64_t from = 0; from < n; from += q->batch) {
-		if (!load_chunk(t, q, c, list, n, from) || compiled_run(a->program, 1) < 0 ||
+		if (!load_chunk(t, s, c, list, n, from) || compiled_run(a->program, 1) < 0 ||
 		    !get_floats(t, q->numbers, c->numbers) || !take_chunk(t, s, o, c) || !check_chunk(t, q, o, c))
 			return false;
 		if ((set || q->images) && !get_floats(t, q->x, c->x))

@@ -240,6 +240,7 @@ static bool count(struct trainer *t, struct stage *s, struct found *f)
 	struct certify *c = s->certify;
 	const int32_t *label = portion_find(t, s->split)->split->y;
 	int64_t classes = (int64_t)t->net[0]->model.classes;
+	const struct tour tour = { NULL, c->n, c->batch, -1, NULL };
 	int32_t *id = zalloc((size_t)c->batch, sizeof *id);
 	bool wide = t->store->real_size == 8, good = true;
 	char *host = zalloc((size_t)c->counts->count, 8);
@@ -248,7 +249,8 @@ static bool count(struct trainer *t, struct stage *s, struct found *f)
 	for (int64_t from = 0; good && from < c->n; from += c->batch) {
 		for (int64_t i = 0; i < c->batch; i++)
 			id[i] = (int32_t)(from + i < c->n ? from + i : c->n - 1);
-		good = store_set(t->store, c->id, id) >= 0 && compiled_run(c->program, 1) >= 0 &&
+		good = stream_need(portion_find(t, s->split), &tour, from / c->batch) > 0 &&
+		       store_set(t->store, c->id, id) >= 0 && compiled_run(c->program, 1) >= 0 &&
 		       store_get(t->store, c->counts, host) >= 0;
 		for (int64_t i = 0; i < c->counts->count; i++)
 			votes[i] = wide ? (float)((double *)(void *)host)[i] : ((float *)(void *)host)[i];

@@ -261,6 +261,12 @@ static bool corrupt_labels(const struct opening *o, const struct source *src, st
 
 const struct source *split_source(const struct split *s) { return &owned(s)->source; }
 
+bool split_changes(const struct split *s)
+{
+	const struct source *src = split_source(s);
+	return src->n_transform > src->n_fixed;
+}
+
 static bool fill_split(const struct opening *o, const struct spec *spec, struct owned_split *w)
 {
 	struct split *s = &w->s;
@@ -279,7 +285,7 @@ static bool fill_split(const struct opening *o, const struct spec *spec, struct 
 	for (uint32_t k = 0; k < s->info.rank; k++)
 		s->elements *= s->info.dim[k];
 	s->streamed = s->info.dtype == REIN_U8_T && o->limit > 0 && n * s->elements > o->limit;
-	if (src->n_transform > src->n_fixed) { /* every epoch has samples of its own */
+	if (split_changes(s)) { /* every epoch has samples of its own */
 		s->streamed = s->info.dtype == REIN_U8_T;
 		if (!s->streamed)
 			return data_error(o->d, src->transform[src->n_fixed]->spec, NULL,

@@ -15,8 +15,9 @@ struct split {
 	struct rein_dataset_info info; /* after host transforms: no -1 in dim */
 	int64_t n;                     /* samples in this split */
 	int64_t elements;              /* per sample: product of info.dim */
-	void *x;                       /* n * elements of info.dtype (u8 or float); NULL if streamed */
+	void *x;                       /* n * elements of info.dtype (u8 or float); if streamed, those that joined */
 	bool streamed;                 /* samples are read while they are used: stream.c */
+	int64_t joined;                /* while the run went on: the last ones; numbers from info.count on */
 	void *y;                       /* n int32_t, or n * target_dim floats */
 	int64_t *number;               /* n: number of each sample in its dataset */
 	int64_t corrupted;             /* labels that were replaced */
@@ -45,7 +46,8 @@ struct data *data_open(const struct config *, struct registry *, const struct ho
                        struct instance *const *transform, int n_augmentation, struct instance *const *augmentation,
                        struct data_cache *, int64_t limit, struct diag *);
 void data_destroy(struct data *); /* accepts NULL */
-/* Other samples for a split that is not streamed: takes over x, y and number, n of each. */
+/* Other samples for a split: takes over x, y and number, n of each; of a streamed one x has those
+ * alone that joined. */
 void data_replace(struct split *, void *x, void *y, int64_t *number, int64_t n);
 struct split *data_split(const struct data *, const char *name); /* or NULL */
 /* "there is no split 'vall' in [data]; did you mean 'val'? there are: train, val". Gives back buf. */

@@ -40,24 +40,24 @@ static bool run(struct trainer *t, struct compiled *c, int64_t times, const char
 	return true;
 }
 
-/* Runs c `times` times, each over `rows` samples, from place `first` of an order on; the samples of
- * streamed splits come window by window, and `behind` of those that other programs use next too. */
-static bool run_over(struct trainer *t, struct compiled *c, int64_t times, struct portion *f, const int32_t *order,
-                     int64_t first, int64_t rows, int64_t behind, int64_t epoch, const char *what)
+/* Runs steps from .. to - 1 of a tour; the samples of streamed splits come window by window. */
+static bool run_over(struct trainer *t, struct compiled *c, struct portion *f, const struct tour *tour, int64_t from,
+                     int64_t to, const char *what)
 {
-	if (!f->stream)
-		return run(t, c, times, what);
-	while (times > 0) {
-		int64_t n = stream_rows(f->stream) / rows, left;
-		n = n > times ? times : n;
-		left = (times - n) * rows + behind;
-		left = left > n * rows && times > n ? n * rows : left;
-		if (!stream_need(f, order, first, n * rows, left, epoch) || !run(t, c, n, what))
+	while (from < to) {
+		int64_t n = stream_need(f, tour, from);
+		n = n > to - from ? to - from : n;
+		if (n <= 0 || !run(t, c, n, what))
 			return false;
-		first += n * rows;
-		times -= n;
+		from += n;
 	}
 	return true;
+}
+
+/* Of the training split in an epoch: drop_last leaves some out. */
+static int64_t samples_used(const struct trainer *t)
+{
+	return t->steps * t->batch - (t->rest ? t->batch - t->rest : 0);
 }
 
 bool run_event(struct trainer *t, uint32_t what) { return !t->event[what] || run(t, t->event[what], 1, "an event"); }
@@ -65,25 +65,44 @@ bool run_event(struct trainer *t, uint32_t what) { return !t->event[what] || run
 /* --- order of samples ---------------------------------------------------------------------- */
 /* rng = torch: as DataLoader(shuffle=True): two draws of 64 bits from the run's generator (the
  * workers' base seed, then the sampler's seed), and randperm of a fresh generator. */
-static bool draw_order(struct trainer *t)
+static void order_of(const struct trainer *t, struct torch_rng *torch, int64_t shuffles, int32_t *order)
 {
 	int64_t n = t->train->n;
 
-	if (!t->env.settings->shuffle && t->shuffles)
-		return true; /* it lies there already */
 	if (!t->env.settings->shuffle) {
 		for (int64_t i = 0; i < n; i++)
-			t->order_host[i] = (int32_t)i;
-	} else if (t->store->torch) {
-		torch_rng_64(t->store->torch);
-		struct torch_rng *fresh = torch_rng_create(torch_rng_64(t->store->torch) & 0xffffffffu);
-		torch_rng_permutation(fresh, n, t->order_host);
+			order[i] = (int32_t)i;
+	} else if (torch) {
+		torch_rng_64(torch);
+		struct torch_rng *fresh = torch_rng_create(torch_rng_64(torch) & 0xffffffffu);
+		torch_rng_permutation(fresh, n, order);
 		torch_rng_destroy(fresh);
 	} else {
-		rng_permutation(rng_key(t->store->seed, "shuffle"), (uint64_t)t->shuffles, n, t->order_host);
+		rng_permutation(rng_key(t->store->seed, "shuffle"), (uint64_t)shuffles, n, order);
 	}
+}
+
+static bool draw_order(struct trainer *t)
+{
+	if (!t->env.settings->shuffle && t->shuffles)
+		return true; /* it lies there already */
+	order_of(t, t->store->torch, t->shuffles, t->order_host);
 	t->shuffles++;
 	return store_set(t->store, t->order, t->order_host) >= 0;
+}
+
+/* What training uses after this epoch, for who reads ahead: the generator stays where it is. */
+static void look_ahead(struct trainer *t, const struct stage *s)
+{
+	struct torch_rng *torch = NULL;
+
+	t->next.n = 0;
+	if (!portion_find(t, t->train->name)->stream || t->at_epoch + 1 >= s->epochs)
+		return;
+	torch = t->store->torch ? must(torch_rng_copy(t->store->torch)) : NULL;
+	order_of(t, torch, t->shuffles, t->order_next);
+	torch_rng_destroy(torch);
+	t->next = (struct tour){ t->order_next, samples_used(t), t->batch, t->total_epoch + 1, NULL };
 }
 
 bool epoch_order(struct trainer *t, int64_t epoch)
@@ -148,9 +167,13 @@ static bool reset_statistics(struct trainer *t)
 
 bool run_refresh(struct trainer *t)
 {
+	struct portion *f = portion_find(t, t->train->name);
+	const struct tour tour = { NULL, t->train->n, t->batch, -1, t->env.settings->evaluate_train ? NULL : &t->next };
+	int64_t full = t->train->n / t->batch;
+
 	return reset_statistics(t) && set_i32(t, t->eval_entry, 0) &&
-	       run(t, t->stats_full, t->train->n / t->batch, "the pass for statistics") &&
-	       (!t->stats_rest || run(t, t->stats_rest, 1, "the pass for statistics"));
+	       run_over(t, t->stats_full, f, &tour, 0, full, "the pass for statistics") &&
+	       (!t->stats_rest || run_over(t, t->stats_rest, f, &tour, full, full + 1, "the pass for statistics"));
 }
 
 bool statistics_begin(struct trainer *t, struct copies *aside)
@@ -166,9 +189,11 @@ bool statistics_end(struct trainer *t, struct copies *aside)
 	return good;
 }
 
-bool run_evaluate(struct trainer *t, const char *split, struct metrics *out)
+/* again: it will be evaluated once more after the next epoch of training. */
+static bool evaluate(struct trainer *t, const char *split, bool again, struct metrics *out)
 {
 	struct portion *f = portion_find(t, split);
+	struct tour tour = { .epoch = -1 };
 	struct copies aside;
 	char name[96];
 	double loss = 0;
@@ -179,10 +204,13 @@ bool run_evaluate(struct trainer *t, const char *split, struct metrics *out)
 	}
 	if (!portion_programs(t, f))
 		return false;
-	bool good =
-		statistics_begin(t, &aside) && reset_evaluation(t) &&
-		run_over(t, f->run_full, f->full, f, NULL, 0, f->batch, f->rest, -1, "evaluation") &&
-		(!f->run_rest || run_over(t, f->run_rest, 1, f, NULL, f->split->n - f->rest, f->rest, 0, -1, "evaluation"));
+	tour.n = f->split->n;
+	tour.batch = f->batch;
+	if (again)
+		tour.then = f->split == t->train ? &t->next : &tour;
+	bool good = statistics_begin(t, &aside) && reset_evaluation(t) &&
+	            run_over(t, f->run_full, f, &tour, 0, f->full, "evaluation") &&
+	            (!f->run_rest || run_over(t, f->run_rest, f, &tour, f->full, f->full + 1, "evaluation"));
 	if (!statistics_end(t, &aside) || !good || store_get(t->store, t->eval_loss, &loss) < 0)
 		return false;
 	snprintf(name, sizeof name, "%s.loss", split);
@@ -193,6 +221,8 @@ bool run_evaluate(struct trainer *t, const char *split, struct metrics *out)
 	}
 	return true;
 }
+
+bool run_evaluate(struct trainer *t, const char *split, struct metrics *out) { return evaluate(t, split, false, out); }
 
 /* --- the numbers of an epoch -------------------------------------------------------------------- */
 static void move(struct metrics *to, const struct metrics *from, const char *name)
@@ -231,9 +261,9 @@ static bool epoch_numbers(struct trainer *t, const struct stage *s, struct metri
 	move(out, &all, "train.loss");
 	move(out, &all, "train.accuracy");
 	if (good && t->env.settings->evaluate_train)
-		good = run_evaluate(t, t->train->name, out);
+		good = evaluate(t, t->train->name, !t->stage_done, out);
 	if (good && data_split(t->data, "val"))
-		good = run_evaluate(t, "val", out);
+		good = evaluate(t, "val", !t->stage_done, out);
 	learning_rates(t, s, out);
 	for (int i = 0; i < all.n; i++)
 		if (isnan(metrics_get(out, all.m[i].name)))
@@ -281,27 +311,31 @@ static bool begin_stage(struct trainer *t)
 	return run_event(t, REIN_STAGE_BEGIN);
 }
 
-/* n steps of the epoch from step `at` on, of which the last is another program. */
-static bool some_steps(struct trainer *t, int64_t at, int64_t n, bool end, bool log)
+/* Steps at .. to - 1 of the epoch, of whose steps the last is another program. */
+static bool some_steps(struct trainer *t, const struct tour *tour, int64_t at, int64_t to, bool log)
 {
 	struct compiled *last = t->step_quiet && !log ? t->step_quiet : t->step_last;
 	struct portion *f = portion_find(t, t->train->name);
-	int64_t rows = t->rest ? t->rest : t->batch, from = t->rest ? t->train->n - t->rest : (t->steps - 1) * t->batch;
+	bool end = to == t->steps;
 
-	return run_over(t, t->step_full, n - end, f, t->order_host, at * t->batch, t->batch, end ? rows : 0, t->total_epoch,
-	                "a training step") &&
-	       (!end || run_over(t, last, 1, f, t->order_host, from, rows, 0, t->total_epoch, "a training step"));
+	return run_over(t, t->step_full, f, tour, at, to - end, "a training step") &&
+	       (!end || run_over(t, last, f, tour, to - 1, to, "a training step"));
 }
 
 /* The epoch's steps, with the cuts of a stage that prunes between them. */
 static bool run_steps(struct trainer *t, const struct stage *s, bool log)
 {
+	bool stored = log && (t->env.settings->evaluate_train || (t->stats_full && !t->plain));
+	int64_t n = t->train->n, eval = t->env.settings->eval_batch;
+	const struct tour as_stored = { NULL, n, t->stats_full ? t->batch : eval < n ? eval : n, -1, NULL };
+	const struct tour tour = { t->order_host, samples_used(t), t->batch, t->total_epoch,
+		                       stored ? &as_stored : &t->next };
 	int64_t before = t->at_epoch * t->steps, to;
 
 	for (int64_t at = 0; at < t->steps; at = to) {
 		int64_t next = prune_next(s, before + at);
 		to = next < before + t->steps ? next - before : t->steps;
-		if (!prune_due(t, s, before + at) || !some_steps(t, at, to - at, to == t->steps, log))
+		if (!prune_due(t, s, before + at) || !some_steps(t, &tour, at, to, log))
 			return false;
 	}
 	return t->at_epoch + 1 < s->epochs || prune_due(t, s, before + t->steps);
@@ -315,9 +349,11 @@ static bool is_bad(struct trainer *t)
 
 static bool run_one(struct trainer *t, const struct stage *s, bool log, double *seconds)
 {
-	bool good = rewind_note(t) && draw_order(t) && scalars_upload(t, t->at_epoch, s->epochs) &&
-	            set_i32(t, t->entry, 0) && set_i32(t, t->epoch, (int32_t)t->total_epoch) &&
-	            run_event(t, REIN_EPOCH_BEGIN);
+	bool good = rewind_note(t) && draw_order(t);
+
+	look_ahead(t, s);
+	good = good && scalars_upload(t, t->at_epoch, s->epochs) && set_i32(t, t->entry, 0) &&
+	       set_i32(t, t->epoch, (int32_t)t->total_epoch) && run_event(t, REIN_EPOCH_BEGIN);
 	double start = now();
 
 	good = good && run_steps(t, s, log);
@@ -356,12 +392,15 @@ bool run_epoch(struct trainer *t, const struct stage *s, struct metrics *out)
 	if (log && s->with)
 		prune_metrics(t, out);
 	t->seconds += seconds;
-	t->samples += s->epochs > 0 ? t->steps * t->batch - (t->rest ? t->batch - t->rest : 0) : 0;
+	t->samples += s->epochs > 0 ? samples_used(t) : 0;
 	if (log && t->seconds > 0) {
 		metrics_set(out, "samples_per_s", (double)t->samples / t->seconds);
 		t->seconds = 0;
 		t->samples = 0;
 	}
+	if (log && any_streams(t))
+		metrics_set(out, "data_wait_s", t->data_wait);
+	t->data_wait = log ? 0 : t->data_wait;
 	if (t->env.settings->track && s->epochs > 0 && !path_append(t))
 		return false;
 	if (log && s->epochs > 0 && !ask_regularizers(t, s, out))

@@ -26,7 +26,8 @@ static bool resize(struct trainer *t, struct state *s, int64_t n, uint32_t axis)
 /* n samples in pixel space, as the split stores them: bytes, or floats. */
 static bool append(struct split *s, int64_t n, const float *x, const int32_t *y)
 {
-	size_t size = s->info.dtype == REIN_U8_T ? 1 : sizeof(float), old = (size_t)(s->n * s->elements);
+	size_t size = s->info.dtype == REIN_U8_T ? 1 : sizeof(float);
+	size_t old = (size_t)((s->streamed ? s->joined : s->n) * s->elements);
 	uint8_t *more = malloc((old + (size_t)(n * s->elements)) * size);
 	int32_t *labels = malloc((size_t)(s->n + n) * sizeof *labels);
 	int64_t *number = malloc((size_t)(s->n + n) * sizeof *number);
@@ -37,7 +38,8 @@ static bool append(struct split *s, int64_t n, const float *x, const int32_t *y)
 		free(number);
 		return false;
 	}
-	memcpy(more, s->x, old * size);
+	if (old)
+		memcpy(more, s->x, old * size);
 	memcpy(labels, s->y, (size_t)s->n * sizeof *labels);
 	memcpy(number, s->number, (size_t)s->n * sizeof *number);
 	for (int64_t i = 0; i < n * s->elements; i++)
@@ -47,10 +49,21 @@ static bool append(struct split *s, int64_t n, const float *x, const int32_t *y)
 			memcpy(more + (old + (size_t)i) * size, &x[i], sizeof *x);
 	for (int64_t i = 0; i < n; i++) {
 		labels[s->n + i] = y[i];
-		number[s->n + i] = s->n + i;
+		number[s->n + i] = s->info.count + s->joined + i;
 	}
+	s->joined += n;
 	data_replace(s, more, labels, number, s->n + n);
 	return true;
+}
+
+/* Where the samples lie: all of them, or windows of another stream. */
+static bool move_samples(struct trainer *t, struct portion *f)
+{
+	if (!f->stream)
+		return resize(t, f->x, t->train->n, 0) && store_set(t->store, f->x, t->train->x) >= 0;
+	stream_destroy(f->stream);
+	f->stream = stream_create(t, f);
+	return resize(t, f->x, stream_rows(f->stream), 0) && resize(t, f->slot, t->train->n, 0);
 }
 
 bool grow_train(struct trainer *t, int64_t n, const float *x, const int32_t *y)
@@ -66,12 +79,14 @@ bool grow_train(struct trainer *t, int64_t n, const float *x, const int32_t *y)
 	t->rest = t->env.settings->drop_last ? 0 : all % t->batch;
 	t->steps = all / t->batch + (t->rest > 0);
 	t->order_host = must(realloc(t->order_host, (size_t)all * sizeof *t->order_host));
+	t->order_next = must(realloc(t->order_next, (size_t)all * sizeof *t->order_next));
+	t->next.n = 0;
 	t->table_host = must(realloc(t->table_host, (size_t)(t->n_scalar + 1) * (size_t)t->steps * sizeof *t->table_host));
 	t->shuffles += t->shuffles == 0; /* an order that is not shuffled is written once more */
-	bool good = resize(t, f->x, all, 0) && resize(t, f->y, all, 0) && resize(t, t->order, all, 0) &&
+	bool good = move_samples(t, f) && resize(t, f->y, all, 0) && resize(t, t->order, all, 0) &&
 	            resize(t, t->table, t->steps, 1);
 	for (int64_t i = 0; i < all; i++)
 		t->order_host[i] = (int32_t)i;
-	return good && store_set(t->store, f->x, t->train->x) >= 0 && store_set(t->store, f->y, t->train->y) >= 0 &&
-	       store_set(t->store, t->order, t->order_host) >= 0 && trainer_record_again(t);
+	return good && store_set(t->store, f->y, t->train->y) >= 0 && store_set(t->store, t->order, t->order_host) >= 0 &&
+	       trainer_record_again(t);
 }

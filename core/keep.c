@@ -265,7 +265,7 @@ bool trainer_save(struct trainer *t, const char *path, char *why, size_t size)
 		const struct split *s = t->train;
 		int64_t dim[2] = { t->added, s->elements }, per = s->info.dtype == REIN_U8_T ? 1 : (int64_t)sizeof(float);
 		bundle_add(&b, must(strdup("added/x")), s->info.dtype, 2, dim, dim[0] * dim[1] * per,
-		           (const char *)s->x + (s->n - t->added) * s->elements * per, false);
+		           (const char *)s->x + (s->streamed ? 0 : s->n - t->added) * s->elements * per, false);
 		bundle_add(&b, must(strdup("added/y")), REIN_I32_T, 1, dim, t->added * (int64_t)sizeof(int32_t),
 		           (const int32_t *)s->y + s->n - t->added, false);
 	}

@@ -147,11 +147,11 @@ static double now(void)
 }
 
 /* The fastest of several runs; the first, which touches memory for the first time, is not one. */
-static bool fastest_ms(struct compiled *c, double *ms)
+static bool fastest_ms(struct trainer *t, struct compiled *c, double *ms)
 {
 	double total = 0;
 
-	if (compiled_run(c, 1) < 0)
+	if (!stream_one(portion_find(t, t->train->name), NULL, 0, t->batch, -1) || compiled_run(c, 1) < 0)
 		return false;
 	for (int n = 0; n < RUNS_MOST && (n < RUNS_LEAST || total < SECONDS); n++) {
 		double start = now();
@@ -187,7 +187,7 @@ float *forward_outputs(struct trainer *t, int64_t *n)
 	struct compiled *c = forward_once(t, t->batch);
 	float *out = NULL;
 
-	if (c && compiled_run(c, 1) >= 0) {
+	if (c && stream_one(portion_find(t, t->train->name), NULL, 0, t->batch, -1) && compiled_run(c, 1) >= 0) {
 		const struct rein_program *p = &c->program->p;
 		*n = p->value[p->output[0]].count;
 		out = zalloc((size_t)*n + 1, sizeof *out);
@@ -204,7 +204,7 @@ bool measure_stage(struct trainer *t, bool evaluate, struct metrics *out)
 {
 	struct compiled *c = forward_once(t, t->batch);
 	double ms = 0;
-	bool good = c && fastest_ms(c, &ms);
+	bool good = c && fastest_ms(t, c, &ms);
 
 	if (good) {
 		measure_entries(t, out);

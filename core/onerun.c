@@ -322,7 +322,7 @@ static void keep_data(struct experiment *e, struct trainer *t)
 	if (!s || e->x || e->n_feature)
 		return;
 	keep_info(e, &s->info);
-	if (!s->x) { /* streamed */
+	if (s->streamed) {
 		e->n_feature = s->elements;
 		return;
 	}

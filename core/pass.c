@@ -313,11 +313,6 @@ void pass_batch(struct pass *p, const struct portion *f, rein_val id)
 	rein_val x = recorder_read(p->rec, f->x);
 
 	recorder_draw_keys(p->rec, id, p->draw_step, p->draw_epoch);
-	if (f->stream && !p->streams)
-		diag_error(p->t->diag, NULL,
-		           "%s: the samples of '%s' are read while they are used, which only training and evaluation can do; "
-		           "more [run] data_memory keeps them",
-		           p->name, f->split->name);
 	x = rein_take(p->r, x, f->stream ? rein_take(p->r, recorder_read(p->rec, f->slot), id, 0) : id, 0);
 	if (f->x->dtype == REIN_U8_T) /* as torchvision's ToTensor: a division, not a product */
 		x = rein_div(p->r, rein_cast(p->r, x, REIN_REAL_T), rein_scalar(p->r, 255));

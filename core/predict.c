@@ -46,10 +46,11 @@ rein_status trainer_predict(struct trainer *t, const char *split, int32_t *guess
 	struct compiled *rest = n % batch ? predict_program(t, f, n % batch, n - n % batch) : NULL;
 	bool good = full && (rest || n % batch == 0);
 	if (good) {
+		const struct tour tour = { NULL, n, batch, -1, NULL };
 		good = statistics_begin(t, &aside) && set_i32(t, t->eval_entry, 0);
 		for (; good && at + batch <= n; at += batch)
-			good = predict_run(full, guess + at, batch);
-		good = good && (!rest || predict_run(rest, guess + at, n - at));
+			good = stream_need(f, &tour, at / batch) > 0 && predict_run(full, guess + at, batch);
+		good = good && (!rest || (stream_need(f, &tour, at / batch) > 0 && predict_run(rest, guess + at, n - at)));
 		good = statistics_end(t, &aside) && good;
 	}
 	compiled_destroy(full);

@@ -388,9 +388,10 @@ static bool gradient_run(struct trainer *t, const struct stage *s)
 	snprintf(stream, sizeof stream, "prune.%s", s->name);
 	rng_permutation(rng_key(t->store->seed, stream), (uint64_t)t->total_step, t->train->n, order);
 	bool good = store_set(t->store, s->picked, order) >= 0 && set_i32(t, t->eval_entry, 0);
-	free(order);
+	const struct tour tour = { order, s->batches * t->batch, t->batch, -1, NULL };
 	for (int64_t i = 0; good && i < s->batches; i++)
-		good = compiled_run(s->gradient, 1) >= 0;
+		good = stream_need(portion_find(t, t->train->name), &tour, i) > 0 && compiled_run(s->gradient, 1) >= 0;
+	free(order);
 	return good;
 }
 

@@ -128,6 +128,14 @@ struct torch_rng *torch_rng_create(uint64_t seed)
 	return t;
 }
 
+struct torch_rng *torch_rng_copy(const struct torch_rng *r)
+{
+	struct torch_rng *copy = malloc(sizeof *copy);
+	if (copy)
+		*copy = *r;
+	return copy;
+}
+
 void torch_rng_destroy(struct torch_rng *t) { free(t); }
 
 static void twist(uint32_t *s)

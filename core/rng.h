@@ -26,6 +26,7 @@ void rng_permutation(uint64_t key, uint64_t epoch, int64_t n, int32_t *out);
 /* PyTorch's CPU generator; formulas are those of ATen's distributions. */
 struct torch_rng;
 struct torch_rng *torch_rng_create(uint64_t seed);
+struct torch_rng *torch_rng_copy(const struct torch_rng *); /* where it is; NULL: no memory */
 void torch_rng_destroy(struct torch_rng *);
 uint32_t torch_rng_32(struct torch_rng *);
 uint64_t torch_rng_64(struct torch_rng *);

@@ -24,6 +24,10 @@ const char *sample_name(const struct source *s, int64_t i, char *buf, size_t siz
 {
 	const struct rein_dataset_vt *vt = &s->dataset->component->vt.dataset;
 	char name[480] = "";
+	if (i >= s->info.count) {
+		snprintf(buf, size, "sample %lld of those that were added", (long long)(i - s->info.count));
+		return buf;
+	}
 	if (vt->describe)
 		vt->describe(s->dataset->self, i, name, sizeof name);
 	snprintf(buf, size, *name ? "sample %lld ('%s')" : "sample %lld%s", (long long)i, name);
@@ -142,6 +146,7 @@ struct job {
 	uint8_t *state;    /* by position, without rows */
 	size_t x_size, y_size;
 	atomic_llong next, failed; /* failed: lowest position that failed so far, n: none */
+	atomic_bool stopped;       /* nobody wants it any more */
 	pthread_mutex_t lock;
 	char sentence[1024]; /* of that failure */
 	struct instance *culprit;
@@ -217,12 +222,12 @@ static bool run_transform(struct job *j, int64_t at, struct instance *tr, struct
 	return true;
 }
 
-/* The host's part in turn: from a, whose data are freed, into `last`. */
-static bool run_transforms(struct job *j, int64_t at, struct rein_sample a, void *last)
+/* The host's part in turn, from number `first` on: from a, whose data are freed, into `last`. */
+static bool run_transforms(struct job *j, int64_t at, int first, struct rein_sample a, void *last)
 {
 	struct instance *tr = NULL;
 	bool good = true;
-	for (int t = 0; good && t < n_host(j); t++) {
+	for (int t = first; good && t < n_host(j); t++) {
 		if (t >= j->s->n_fixed && left_out(j->s->transform[t], j->pick[at], j->epoch))
 			continue;
 		tr = j->s->transform[t];
@@ -250,9 +255,29 @@ static void decode_target(struct job *j, int64_t at)
 		j->state[at] = st == REIN_SKIP ? 2 : 1;
 }
 
+/* One that joined the split: it lies in memory, transformed; augmentations are still to come. */
+static void take_joined(struct job *j, int64_t at)
+{
+	const struct split *to = j->to;
+	struct rein_sample in = { .struct_size = sizeof in, .dtype = to->info.dtype, .rank = to->info.rank };
+	memcpy(in.dim, to->info.dim, sizeof in.dim);
+	in.data = malloc(j->x_size + 1);
+	if (!in.data) {
+		fail_at(j, at, j->s->dataset, "out of memory");
+		return;
+	}
+	memcpy(in.data, (const uint8_t *)to->x + (size_t)(j->pick[at] - j->s->info.count) * j->x_size, j->x_size);
+	if (run_transforms(j, at, j->s->n_fixed, in, j->x + (size_t)at * j->x_size))
+		j->state[at] = 1;
+}
+
 static void decode_one(struct job *j, int64_t at)
 {
 	const struct source *s = j->s;
+	if (j->pick[at] >= s->info.count) {
+		take_joined(j, at);
+		return;
+	}
 	const struct rein_dataset_vt *vt = &s->dataset->component->vt.dataset;
 	int64_t i = j->pick[at], row = j->rows ? i : at;
 	uint8_t *x = j->x + (size_t)row * j->x_size, *y = j->y + (size_t)row * j->y_size;
@@ -273,7 +298,7 @@ static void decode_one(struct job *j, int64_t at)
 	if (st < 0)
 		fail_at(j, at, s->dataset, "cannot be read");
 	if (st == REIN_OK && s->n_transform)
-		st = run_transforms(j, at, in, x) ? REIN_OK : REIN_ERROR;
+		st = run_transforms(j, at, 0, in, x) ? REIN_OK : REIN_ERROR;
 	else if (in.data != x)
 		free(in.data);
 	if (st >= 0)
@@ -285,9 +310,9 @@ static void *work(void *ctx)
 	struct job *j = ctx;
 	for (;;) {
 		int64_t from = atomic_fetch_add(&j->next, CHUNK), to = from + CHUNK < j->n ? from + CHUNK : j->n;
-		if (from >= j->n)
+		if (from >= j->n || atomic_load(&j->stopped))
 			return NULL;
-		for (int64_t at = from; at < to && at < atomic_load(&j->failed); at++)
+		for (int64_t at = from; at < to && at < atomic_load(&j->failed) && !atomic_load(&j->stopped); at++)
 			j->x ? decode_one(j, at) : decode_target(j, at);
 	}
 }
@@ -529,7 +554,7 @@ void window_destroy(struct window *w)
 	free(w);
 }
 
-void window_read(struct window *w, int64_t n, const int64_t *sample, int64_t epoch)
+void window_set(struct window *w, int64_t n, const int64_t *sample, int64_t epoch)
 {
 	if (n > w->room) {
 		w->pick = realloc(w->pick, (size_t)n * sizeof *w->pick);
@@ -546,8 +571,12 @@ void window_read(struct window *w, int64_t n, const int64_t *sample, int64_t epo
 	w->job.y = w->y;
 	w->job.n = n;
 	w->job.epoch = epoch;
-	do_job(&w->job);
+	atomic_store(&w->job.stopped, false);
 }
+
+void window_read(struct window *w) { do_job(&w->job); }
+
+void window_stop(struct window *w) { atomic_store(&w->job.stopped, true); }
 
 bool window_good(struct window *w, struct diag *d)
 {

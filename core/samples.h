@@ -65,13 +65,19 @@ bool decode_samples(const struct source *, struct data_cache *, int64_t *pick, i
 /* Of a split that is read while it is used: targets only; s->x stays NULL. */
 bool decode_targets(const struct source *, int64_t *pick, int64_t n, struct split *s, struct diag *);
 const struct source *split_source(const struct split *);
-/* Reads samples of such a split, by their places in it, with the augmentations of a training epoch (< 0: none), into rows at x, with threads of its own; what
- * went wrong is told by window_good(), on the thread that may tell. */
+/* Reads samples of such a split into rows at x. set: which, by their places in it, with the
+ * augmentations of a training epoch (< 0: none). read: on any thread, with helpers of its own; stop
+ * makes it end early, from another thread. What went wrong is told by window_good(), on the thread
+ * that may tell. */
 struct window;
 struct window *window_create(const struct split *, uint8_t *x);
 void window_destroy(struct window *);
-void window_read(struct window *, int64_t n, const int64_t *sample, int64_t epoch);
+void window_set(struct window *, int64_t n, const int64_t *sample, int64_t epoch);
+void window_read(struct window *);
+void window_stop(struct window *);
 bool window_good(struct window *, struct diag *);
+/* Do samples of the split change from epoch to epoch, on the host? */
+bool split_changes(const struct split *);
 /* Dims that the dataset leaves open are settled by the picked samples themselves. */
 bool settle_dims(const struct source *, const int64_t *pick, int64_t n, struct rein_dataset_info *, struct diag *);
 /* Name of a sample for messages: "sample 12 ('cat/0012.png')". */

@@ -33,7 +33,7 @@ static bool record_batch(struct trainer *t, const struct portion *f, int kind, i
 	struct pass p;
 
 	pass_begin(&p, t, kind, false, "show");
-	p.quiet = p.streams = true;
+	p.quiet = true;
 	pass_tensors(&p, p.net);
 	rein_val at = pass_index(&p, kind == PASS_TRAIN ? p.entry : REIN_NONE, v->rows, first);
 	if (kind == PASS_TRAIN)
@@ -147,10 +147,10 @@ bool trainer_show(struct trainer *t, const char *split, int64_t sample, int64_t 
 		good = go_to_step(t, sample, epoch, &v, &first);
 	int64_t from = kind == PASS_TRAIN ? v.row : 0;
 	from = kind == PASS_TRAIN ? place_of(t->order_host, t->train->n, sample) - from : sample;
-	good = good &&
-	       stream_need(f, kind == PASS_TRAIN ? t->order_host : NULL, from, v.rows, 0,
-	                   kind == PASS_TRAIN ? epoch - 1 : -1) &&
-	       record_batch(t, f, kind, first, &v) && compiled_run(v.c, 1) >= 0 && fill(t, &v, out);
+	good =
+		good &&
+		stream_one(f, kind == PASS_TRAIN ? t->order_host : NULL, from, v.rows, kind == PASS_TRAIN ? epoch - 1 : -1) &&
+		record_batch(t, f, kind, first, &v) && compiled_run(v.c, 1) >= 0 && fill(t, &v, out);
 	compiled_destroy(v.c);
 	return good;
 }

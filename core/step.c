@@ -338,7 +338,6 @@ static void step_record(struct pass *p, int64_t rows, int64_t first, bool norms)
 	struct trainer *t = p->t;
 	rein_val index = pass_index(p, p->entry, rows, first);
 
-	p->streams = true;
 	pass_tensors(p, p->net);
 	if (p->diagnose)
 		for (uint32_t k = 0; k < p->step.n_tensor; k++)
@@ -394,7 +393,7 @@ void step_diagnose(struct trainer *t, int64_t entry)
 	struct compiled *c = build(t, pass_end(&p));
 	int64_t at = last ? t->train->n - t->rest : entry * t->batch;
 	if (c &&
-	    stream_need(portion_find(t, t->train->name), t->order_host, at, last ? t->rest : t->batch, 0, t->total_epoch) &&
+	    stream_one(portion_find(t, t->train->name), t->order_host, at, last ? t->rest : t->batch, t->total_epoch) &&
 	    compiled_run(c, 1) >= 0)
 		for (int i = 0; i < n && !bad; i++)
 			if (compiled_output(c, (uint32_t)i, &bad, sizeof bad) >= 0 && bad)

@@ -345,3 +345,37 @@ rein_status store_get(struct store *s, const struct state *t, void *host)
 {
 	return vt(s)->download(s->backend->self, host, t->mem, state_bytes(s, t));
 }
+
+/* --- copies beside programs ------------------------------------------------------------ */
+static void *at_byte(const struct state *t, uint64_t at) { return (char *)t->mem + at; }
+
+rein_status store_set_part(struct store *s, struct state *t, uint64_t at, const void *host, uint64_t bytes)
+{
+	return vt(s)->upload(s->backend->self, at_byte(t, at), host, bytes);
+}
+
+bool store_copies_aside(const struct store *s)
+{
+	const struct rein_backend_vt *b = vt(s);
+	return b->host_alloc && b->host_free && b->upload_begin && b->upload_end;
+}
+
+void *store_host_alloc(struct store *s, uint64_t bytes)
+{
+	return store_copies_aside(s) ? vt(s)->host_alloc(s->backend->self, &s->backend->host, bytes) : malloc(bytes + 1);
+}
+
+void store_host_free(struct store *s, void *p)
+{
+	if (store_copies_aside(s))
+		vt(s)->host_free(s->backend->self, p);
+	else
+		free(p);
+}
+
+rein_status store_set_begin(struct store *s, struct state *t, uint64_t at, const void *host, uint64_t bytes)
+{
+	return vt(s)->upload_begin(s->backend->self, at_byte(t, at), host, bytes);
+}
+
+rein_status store_set_end(struct store *s) { return vt(s)->upload_end(s->backend->self); }

@@ -63,6 +63,14 @@ struct state *store_follows(const struct store *, const struct state *);
 rein_status store_allocate(struct store *);
 /* Host <-> device. Host REAL data is float in a 4-byte store and double in an 8-byte one. */
 rein_status store_set(struct store *, struct state *, const void *host);
+/* `bytes` of a state from byte `at` on. begin: while programs run, where store_copies_aside(), from
+ * store_host_alloc()'s memory; one at a time, until store_set_end() has waited for it. */
+rein_status store_set_part(struct store *, struct state *, uint64_t at, const void *host, uint64_t bytes);
+bool store_copies_aside(const struct store *);
+void *store_host_alloc(struct store *, uint64_t bytes); /* NULL after fail() */
+void store_host_free(struct store *, void *);           /* accepts NULL */
+rein_status store_set_begin(struct store *, struct state *, uint64_t at, const void *host, uint64_t bytes);
+rein_status store_set_end(struct store *);
 rein_status store_get(struct store *, const struct state *, void *host);
 uint64_t state_bytes(const struct store *, const struct state *);
 uint32_t dtype_size(uint32_t dtype, uint32_t real_size);

@@ -66,6 +66,14 @@ struct portion {
 	struct compiled *run_full, *run_rest;
 };
 
+/* In which order a split's samples are used. */
+struct tour {
+	const int32_t *order;    /* places in the split; NULL: as stored */
+	int64_t n, batch;        /* of them; of a step, the last may have fewer */
+	int64_t epoch;           /* of training, for augmentations on the host; -1: without them */
+	const struct tour *then; /* what probably comes behind it, or NULL */
+};
+
 struct trainer {
 	struct trainer_env env;
 	struct diag *diag; /* while creating or in a call; not owned */
@@ -108,7 +116,8 @@ struct trainer {
 	int64_t n_report;
 	double *report_host;
 	float *table_host;
-	int32_t *order_host;
+	int32_t *order_host, *order_next;
+	struct tour next; /* over the training split in the epoch to come; n = 0: not known */
 
 	int n_stage, cap_stage;
 	struct stage *stage;
@@ -124,6 +133,8 @@ struct trainer {
 	bool plain;          /* weights came from model.safetensors: evaluation uses them as they are */
 
 	bool unread;                 /* meters hold epochs that were not asked for */
+	double data_wait;            /* seconds that steps waited for samples, since the last report ... */
+	double data_wait_all;        /* ... and altogether */
 	double seconds;              /* in steps since the last report ... */
 	int64_t samples;             /* ... and how many samples those took */
 	int64_t added;               /* samples that joined the training split while the run went on */
@@ -189,7 +200,6 @@ struct pass {
 	int kind;
 	bool dry;                /* the first look: finds parameters, scalars and metrics; nothing of it runs */
 	bool quiet;              /* metrics are not recorded */
-	bool streams;            /* who runs it sees to it that streamed samples are there */
 	bool diagnose;           /* count what is not finite in every layer */
 	uint32_t call, call_now; /* forward calls so far; number of the current one */
 	bool in_param;           /* a `param` slot is being recorded */
@@ -242,13 +252,17 @@ void pass_batch(struct pass *, const struct portion *, rein_val id);
 void pass_probe(struct pass *, const char *what, const struct instance *who, const char *name, rein_val v);
 
 /* --- stream.c ------------------------------------------------------------------------------------ */
-struct stream *stream_create(struct trainer *, struct portion *, int64_t rows);
-void stream_destroy(struct stream *); /* accepts NULL */
-int64_t stream_rows(const struct stream *);
-/* Samples at places first .. first + n - 1 of an order (NULL: as stored) are there when it returns, and
- * the `next` ones behind them are being read. epoch: of training, for augmentations on the
- * host; -1: without them. A split that is not streamed has all. */
-bool stream_need(struct portion *, const int32_t *order, int64_t first, int64_t n, int64_t next, int64_t epoch);
+struct stream *stream_create(struct trainer *, struct portion *);
+void stream_destroy(struct stream *);       /* accepts NULL */
+int64_t stream_rows(const struct stream *); /* that the state of its samples has */
+/* The samples of step `step` of a tour are there when it returns, and what comes behind is being
+ * read. Gives how many steps have theirs there, this one included; 0 after errors. A split that is
+ * not streamed has all. */
+int64_t stream_need(struct portion *, const struct tour *, int64_t step);
+/* The same for one step of n samples, from place `first` of an order (NULL: as stored). */
+bool stream_one(struct portion *, const int32_t *order, int64_t first, int64_t n, int64_t epoch);
+
+bool any_streams(const struct trainer *);
 
 /* --- augment.c ------------------------------------------------------------------------------------ */
 /* It and its p= on a batch. */

@@ -151,6 +151,15 @@ static bool check_splits(struct trainer *t)
 /* Everything within lo..hi? What is not is said, sample and value. */
 static bool in_bounds(struct trainer *t, const struct split *s, double lo, double hi)
 {
+	if (s->streamed && (lo > 0 || hi < 1)) {
+		at_instance(t->diag, s->dataset,
+		            "its bytes stand for 0..1, and they are read while they are used: whether all lie within "
+		            "the bounds %g..%g of [run] would be found too late",
+		            lo, hi);
+		return false;
+	}
+	if (s->streamed)
+		return true;
 	for (int64_t i = 0; i < s->n * s->elements; i++) {
 		double v = s->info.dtype == REIN_U8_T ? ((const uint8_t *)s->x)[i] / 255.0 : (double)((const float *)s->x)[i];
 		if (v >= lo && v <= hi)
@@ -172,7 +181,7 @@ static void range_of(const struct trainer *t, double *lo, double *hi)
 {
 	*lo = HUGE_VAL;
 	*hi = -HUGE_VAL;
-	for (int i = 0; i < t->data->n; i++) {
+	for (int i = 0; i < t->data->n; i++) { /* what is streamed are bytes */
 		const struct split *s = t->data->split[i];
 		const float *x = s->x;
 		for (int64_t k = 0; s->info.dtype != REIN_U8_T && k < s->n * s->elements; k++) {
@@ -208,17 +217,6 @@ static bool model_facts(struct trainer *t)
 }
 
 /* --- states -------------------------------------------------------------------------------------- */
-/* Rows of a streamed split's window: half of the memory given (the other half is the host's), but a
- * batch of training and of evaluation at least. */
-static int64_t window_rows(const struct trainer *t, const struct split *s)
-{
-	int64_t rows = (t->env.settings->data_memory << 20) / 2 / s->elements, eval = t->env.settings->eval_batch;
-
-	rows = rows < t->batch && s == t->train ? t->batch : rows;
-	rows = rows < eval ? eval : rows;
-	return rows > s->n ? s->n : rows;
-}
-
 static void declare_portion(struct trainer *t, struct portion *f, struct split *s)
 {
 	int64_t dim[REIN_MAX_RANK] = { s->n };
@@ -226,8 +224,8 @@ static void declare_portion(struct trainer *t, struct portion *f, struct split *
 	f->split = s;
 	if (s->streamed) {
 		f->slot = counter(t, trainer_text(t, "data.%s.slot", s->name), REIN_I32_T, 1, dim, STATE_DATA);
-		dim[0] = window_rows(t, s);
-		f->stream = stream_create(t, f, dim[0]);
+		f->stream = stream_create(t, f);
+		dim[0] = stream_rows(f->stream);
 	}
 	for (uint32_t i = 0; i < s->info.rank; i++)
 		dim[i + 1] = s->info.dim[i];
@@ -260,6 +258,7 @@ static void declare_states(struct trainer *t)
 	t->eval_loss = counter(t, "evaluate.loss", REIN_WIDE_T, 0, NULL, STATE_DATA);
 	t->eval_correct = counter(t, "evaluate.correct", REIN_I32_T, 0, NULL, STATE_DATA);
 	t->order_host = zalloc((size_t)n, sizeof *t->order_host);
+	t->order_next = zalloc((size_t)n, sizeof *t->order_next);
 }
 
 static bool upload_data(struct trainer *t)
@@ -635,9 +634,9 @@ void trainer_destroy(struct trainer *t)
 		free(t->ref[i]);
 	for (int i = 0; i < t->n_text; i++)
 		free(t->text[i]);
-	void *blocks[] = { t->inst,      t->all,    t->ref,    t->net,        t->optimizer,   t->schedule,   t->regularizer,
-		               t->transform, t->attack, t->scalar, t->meter,      t->portion,     t->table_host, t->pruner,
-		               t->detector,  t->text,   t->init,   t->order_host, t->augmentation };
+	void *blocks[] = { t->inst,      t->all,    t->ref,    t->net,        t->optimizer,  t->schedule,    t->regularizer,
+		               t->transform, t->attack, t->scalar, t->meter,      t->portion,    t->table_host,  t->pruner,
+		               t->detector,  t->text,   t->init,   t->order_host, t->order_next, t->augmentation };
 	for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
 		free(blocks[i]);
 	free(t);
@@ -679,7 +678,12 @@ void trainer_print_programs(struct trainer *t, FILE *out)
 	stages_print(t, out);
 }
 
-void trainer_print_times(struct trainer *t, FILE *out) { each_program(t, out, compiled_print_times); }
+void trainer_print_times(struct trainer *t, FILE *out)
+{
+	each_program(t, out, compiled_print_times);
+	if (any_streams(t))
+		fprintf(out, "\nwaiting for samples to be read: %.3f s\n", t->data_wait_all);
+}
 
 /* In the order of the file, the datasets of [data] among them. */
 int trainer_instances(struct trainer *t, struct instance *const **list)

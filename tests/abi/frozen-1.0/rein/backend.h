@@ -153,6 +153,14 @@ struct rein_backend_vt {
 	void (*explain)(void *self, struct rein_exec *, uint32_t kernel, char *buf, uint64_t size);
 	/* [control] Optional: with REIN_TIMED, the shortest that a kernel took in any run(); 0: unknown. */
 	double (*seconds)(void *self, struct rein_exec *, uint32_t kernel);
+	/* [control] Optional, all four or none: memory of the host that the device copies from quickly
+	 * (NULL after fail(); free accepts NULL), and a copy from it that goes on while run() works on
+	 * other memory. There is one at a time: what was begun has arrived, and both sides may be used
+	 * again, when upload_end() returns. Nothing begun: it does nothing. */
+	void *(*host_alloc)(void *self, const struct rein_host *, uint64_t bytes);
+	void (*host_free)(void *self, void *);
+	rein_status (*upload_begin)(void *self, void *device, const void *host, uint64_t bytes);
+	rein_status (*upload_end)(void *self);
 };
 
 #endif
