@@ -41,31 +41,75 @@ struct load_matrices {
 	}
 };
 
-/* Block ((batch tiles_m + tile m) tiles_n + tile n) splits + split. part: (tiles, splits, BM, BN). */
+/* One of the products of a launch. part: (tiles, splits, BM, BN). */
+struct product_piece {
+	uint32_t first, blocks;
+	int32_t how; /* which tiles */
+	bool ta, tb;
+	struct product v;
+	const float *a, *b;
+	float *y, *part;
+	uint32_t *ticket;
+	struct tile_end end;
+};
+#define PRODUCT_MANY 4
+struct product_list {
+	struct product_piece piece[PRODUCT_MANY];
+	int32_t n;
+};
+
+/* Block ((batch tiles_m + tile m) tiles_n + tile n) splits + split of a product. */
 template <class C, bool TA, bool TB>
-__global__ void __launch_bounds__(C::THREADS, 1)
-	matmul_tile(struct product v, const float *__restrict__ a, const float *__restrict__ b, float *__restrict__ y,
-                float *part, uint32_t *ticket, struct tile_end end)
+static __device__ __forceinline__ void product_block(const struct product_piece &p, uint32_t block,
+                                                     struct tile_room<C> &room)
 {
-	const int split = (int)(blockIdx.x % v.splits);
-	int64_t tile = blockIdx.x / v.splits;
+	const struct product &v = p.v;
+	const int split = (int)(block % v.splits);
+	int64_t tile = block / v.splits;
 	const int64_t one = tile / ((int64_t)v.tiles_m * v.tiles_n);
 	const int at = (int)(tile % ((int64_t)v.tiles_m * v.tiles_n));
 	const int k0 = split * v.k_len, k1 = k0 + v.k_len < v.K ? k0 + v.k_len : v.K;
 	load_matrices<TA, TB> load;
-	load.a_mem = a + one * v.a_step, load.b_mem = b + one * v.b_step;
+	load.a_mem = p.a + one * v.a_step, load.b_mem = p.b + one * v.b_step;
 	load.M = v.M, load.N = v.N, load.K = v.K, load.k1 = k1;
 	load.m0 = at / v.tiles_n * C::BM, load.n0 = at % v.tiles_n * C::BN;
 	C c;
-	tile_product(c, load, k0, k1);
-	if (!tile_gather(c, part, ticket, tile, split, v.splits))
+	tile_product(c, load, room, k0, k1);
+	if (!tile_gather(c, p.part, p.ticket, tile, split, v.splits))
 		return;
 	const size_t to = (size_t)one * v.M * v.N;
 	auto write = [&](int row, int col, float &x) {
 		if (load.m0 + row < v.M && load.n0 + col < v.N)
-			tile_put(end, y, to + (size_t)(load.m0 + row) * v.N + load.n0 + col, load.n0 + col, x);
+			tile_put(p.end, p.y, to + (size_t)(load.m0 + row) * v.N + load.n0 + col, load.n0 + col, x);
 	};
 	c.each(write);
+}
+
+template <class C, bool TA, bool TB>
+__global__ void __launch_bounds__(C::THREADS, 1) matmul_tile(struct product_piece p)
+{
+	__shared__ struct tile_room<C> room;
+	product_block<C, TA, TB>(p, blockIdx.x, room);
+}
+
+/* Several products, each with blocks of its own: the derivatives in a layer's weights and in its input. */
+template <class C>
+__global__ void __launch_bounds__(C::THREADS, 1) matmul_many(struct product_list list)
+{
+	__shared__ struct tile_room<C> room;
+	int k = 0;
+	while (k + 1 < list.n && blockIdx.x >= list.piece[k + 1].first)
+		k++;
+	const struct product_piece &p = list.piece[k];
+	const uint32_t block = blockIdx.x - p.first;
+	if (p.ta && p.tb)
+		product_block<C, true, true>(p, block, room);
+	else if (p.ta)
+		product_block<C, true, false>(p, block, room);
+	else if (p.tb)
+		product_block<C, false, true>(p, block, room);
+	else
+		product_block<C, false, false>(p, block, room);
 }
 
 /* --- host ------------------------------------------------------------------------------------ */
@@ -205,42 +249,70 @@ static rein_status emit_blas(struct cuda_build *b, const struct product *v, bool
 }
 
 template <class C>
-static rein_status emit_tile(struct cuda_build *b, const struct product *v, bool ta, bool tb, const float *p,
-                             const float *q, float *y, const struct tile_end *end)
+static rein_status emit_one(struct cuda_build *b, const struct product_piece *p)
 {
-	int64_t tiles = (int64_t)v->tiles_m * v->tiles_n * v->batch;
-	unsigned grid = (unsigned)(tiles * v->splits);
-	float *part = static_cast<float *>(b->work);
-	uint32_t *ticket = v->splits > 1 ? cuda_tickets(b, tiles) : NULL;
-	if (v->splits > 1 && !ticket)
-		return REIN_ERROR;
-	if (ta && tb)
-		return cuda_launch(b, (matmul_tile<C, true, true>), grid, C::THREADS, 0, *v, p, q, y, part, ticket, *end);
-	if (ta)
-		return cuda_launch(b, (matmul_tile<C, true, false>), grid, C::THREADS, 0, *v, p, q, y, part, ticket, *end);
-	if (tb)
-		return cuda_launch(b, (matmul_tile<C, false, true>), grid, C::THREADS, 0, *v, p, q, y, part, ticket, *end);
-	return cuda_launch(b, (matmul_tile<C, false, false>), grid, C::THREADS, 0, *v, p, q, y, part, ticket, *end);
+	if (p->ta && p->tb)
+		return cuda_launch(b, (matmul_tile<C, true, true>), p->blocks, C::THREADS, 0, *p);
+	if (p->ta)
+		return cuda_launch(b, (matmul_tile<C, true, false>), p->blocks, C::THREADS, 0, *p);
+	if (p->tb)
+		return cuda_launch(b, (matmul_tile<C, false, true>), p->blocks, C::THREADS, 0, *p);
+	return cuda_launch(b, (matmul_tile<C, false, false>), p->blocks, C::THREADS, 0, *p);
 }
+
+/* --- several ----------------------------------------------------------------------------------- */
+template <class C>
+static rein_status emit_pieces(struct cuda_build *b, int n, void *const *piece)
+{
+	struct product_list list;
+	uint32_t blocks = 0;
+	if (n == 1)
+		return emit_one<C>(b, static_cast<const struct product_piece *>(piece[0]));
+	memset(&list, 0, sizeof list);
+	for (; list.n < n; list.n++) {
+		list.piece[list.n] = *static_cast<const struct product_piece *>(piece[list.n]);
+		list.piece[list.n].first = blocks;
+		blocks += list.piece[list.n].blocks;
+	}
+	return cuda_launch(b, matmul_many<C>, blocks, C::THREADS, 0, list);
+}
+/* Those that fill the device alone stay alone. */
+template <class C>
+static rein_status emit_alone(struct cuda_build *b, int, void *const *piece)
+{
+	return emit_one<C>(b, static_cast<const struct product_piece *>(piece[0]));
+}
+static const struct cuda_merge merges[] = {
+	{ "matmul", 1, emit_alone<tile_large> },
+	{ "matmul", PRODUCT_MANY, emit_pieces<tile_middle> },
+	{ "matmul", PRODUCT_MANY, emit_pieces<tile_small> },
+	{ "matmul", 1, emit_alone<tile_tensor> },
+	{ "matmul", PRODUCT_MANY, emit_pieces<tile_tensor_small> },
+};
 
 static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 {
 	const struct rein_prog_instr *i = tail_head(b->p, n, instr);
-	struct product v = product_of(b->p, i);
-	struct tile_end end;
-	bool ta = i->attr.flags & REIN_TA, tb = i->attr.flags & REIN_TB;
-	const float *p = cuda_in_mem<float>(b, i, 0), *q = cuda_in_mem<float>(b, i, 1);
-	float *y = tail_of(b, n, instr, 1, &end);
+	struct product_piece p;
 	int bm, bn;
-	if (!is_own(b->cuda, &v))
-		return emit_blas(b, &v, ta, tb, p, q, y, &end);
-	switch (choose(&v, b->cuda->math_key != CUDA_FP32, &bm, &bn)) {
-	case LARGE: return emit_tile<tile_large>(b, &v, ta, tb, p, q, y, &end);
-	case MIDDLE: return emit_tile<tile_middle>(b, &v, ta, tb, p, q, y, &end);
-	case TENSOR: return emit_tile<tile_tensor>(b, &v, ta, tb, p, q, y, &end);
-	case TENSOR_SMALL: return emit_tile<tile_tensor_small>(b, &v, ta, tb, p, q, y, &end);
-	default: return emit_tile<tile_small>(b, &v, ta, tb, p, q, y, &end);
-	}
+	memset(&p, 0, sizeof p);
+	p.v = product_of(b->p, i);
+	p.ta = i->attr.flags & REIN_TA, p.tb = i->attr.flags & REIN_TB;
+	p.a = cuda_in_mem<float>(b, i, 0), p.b = cuda_in_mem<float>(b, i, 1);
+	p.y = tail_of(b, n, instr, 1, &p.end);
+	if (!is_own(b->cuda, &p.v))
+		return emit_blas(b, &p.v, p.ta, p.tb, p.a, p.b, p.y, &p.end);
+	p.how = choose(&p.v, b->cuda->math_key != CUDA_FP32, &bm, &bn);
+	int64_t tiles = (int64_t)p.v.tiles_m * p.v.tiles_n * p.v.batch;
+	p.blocks = (uint32_t)(tiles * p.v.splits);
+	p.part = static_cast<float *>(b->work);
+	if (p.v.splits > 1 && !(p.ticket = cuda_tickets(b, tiles)))
+		return REIN_ERROR;
+	struct product_piece *copy = static_cast<struct product_piece *>(b->host->alloc(b->host, sizeof *copy));
+	if (!copy)
+		return REIN_ERROR;
+	*copy = p;
+	return cuda_piece(b, &merges[p.how], copy);
 }
 
 static bool has_tail(const struct rein_prog_instr *i) { return i->op == REIN_OP_MATMUL; }

@@ -78,6 +78,7 @@ __global__ void __launch_bounds__(C::THREADS, 1)
                 float *__restrict__ y, struct tile_end end)
 {
 	__shared__ int4 table[2][C::BK];
+	__shared__ struct tile_room<C> room;
 	const int tile_n = (int)(blockIdx.x % p.tiles_n), rest = (int)(blockIdx.x / p.tiles_n);
 	const int group = rest / p.tiles_m;
 	const uint32_t m0 = (uint32_t)(rest % p.tiles_m) * C::BM;
@@ -88,7 +89,7 @@ __global__ void __launch_bounds__(C::THREADS, 1)
 	load.n0 = tile_n * C::BN;
 	load.place(m0 + threadIdx.x % C::BM);
 	C c;
-	tile_product(c, load, 0, p.K);
+	tile_product(c, load, room, 0, p.K);
 	auto write = [&](int row, int col, float &e) {
 		uint32_t q = m0 + row;
 		if (q >= p.rows || load.n0 + col >= v.cols)
@@ -155,6 +156,7 @@ __global__ void __launch_bounds__(C::THREADS, 1)
                  float *__restrict__ dw, float *part, uint32_t *ticket)
 {
 	__shared__ int4 table[2][C::BK], col[C::BN];
+	__shared__ struct tile_room<C> room;
 	const int split = (int)(blockIdx.x % p.splits), tile = (int)(blockIdx.x / p.splits);
 	const int n0 = tile % p.tiles_n * C::BN, rest = tile / p.tiles_n, group = rest / p.tiles_m;
 	const int m0 = rest % p.tiles_m * C::BM;
@@ -176,7 +178,7 @@ __global__ void __launch_bounds__(C::THREADS, 1)
 	load.table = table, load.col = col;
 	load.m0 = m0, load.k1 = (int)k1;
 	C c;
-	tile_product(c, load, (int)k0, (int)k1);
+	tile_product(c, load, room, (int)k0, (int)k1);
 	if (!tile_gather(c, part, ticket, tile, split, p.splits))
 		return;
 	auto write = [&](int row, int n, float &e) {

@@ -156,6 +156,12 @@ struct tile_tf32 {
 	}
 };
 
+/* Shared memory of a tile: of the kernel, so that one with several loaders has it once. */
+template <class C>
+struct alignas(16) tile_room {
+	float a[2][C::BK * (C::BM + C::PAD)], b[2][C::BK * (C::BN + C::PAD)];
+};
+
 /* Multiplies k0..k1-1 into c. A loader has
  *   A_ALONG_K, B_ALONG_K   whether neighbouring threads load along k or across it
  *   prepare(k, buffer)     fills table `buffer` for k..k+BK-1, before fetches of that chunk
@@ -163,12 +169,11 @@ struct tile_tf32 {
  *   b(col, k, i, buffer)   likewise
  * and k1 is known to it. The tables of the two buffers are in turn: chunk by chunk. */
 template <class C, class L>
-__device__ __forceinline__ void tile_product(C &c, L &load, int k0, int k1)
+__device__ __forceinline__ void tile_product(C &c, L &load, struct tile_room<C> &room, int k0, int k1)
 {
 	const int LA = C::BM + C::PAD, LB = C::BN + C::PAD, T = C::THREADS, BK = C::BK;
 	const int NA = C::BM * BK / T, NB = C::BN * BK / T;
-	__shared__ __align__(16) float a[2][BK * LA];
-	__shared__ __align__(16) float b[2][BK * LB];
+	float(*a)[BK * LA] = room.a, (*b)[BK * LB] = room.b;
 	float ra[NA], rb[NB];
 #define TILE_A_ROW(r) (L::A_ALONG_K ? threadIdx.x / BK + (r) * (T / BK) : (threadIdx.x + (r)*T) % C::BM)
 #define TILE_A_K(r)   (L::A_ALONG_K ? threadIdx.x % BK : (threadIdx.x + (r)*T) / C::BM)
