@@ -293,7 +293,8 @@ static bool fill_split(const struct opening *o, const struct spec *spec, struct 
 			                  s->name);
 	}
 	if (s->streamed)
-		return decode_targets(src, pick, n, s, o->d) && check_values(src, s, o->d) && corrupt_labels(o, src, s);
+		return decode_targets(src, o->cache, pick, n, s, o->d) && check_values(src, s, o->d) &&
+		       corrupt_labels(o, src, s);
 	return decode_samples(src, o->cache, pick, n, s, &w->shared, o->d) && check_values(src, s, o->d) &&
 	       corrupt_labels(o, src, s);
 }

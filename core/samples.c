@@ -86,7 +86,37 @@ void data_cache_destroy(struct data_cache *c)
 		free(c->said);
 		c->said = next;
 	}
+	while (c->looked) {
+		struct looked *next = c->looked->next;
+		free(c->looked->key);
+		free(c->looked->state);
+		free(c->looked);
+		c->looked = next;
+	}
 	free(c);
+}
+
+/* What is known of the source's samples, made if need be; NULL: no memory, or no cache. */
+static uint8_t *looked_at(struct data_cache *c, const struct source *s)
+{
+	struct looked *l;
+	for (l = c ? c->looked : NULL; l; l = l->next)
+		if (!strcmp(l->key, s->identity))
+			return l->state;
+	l = c ? calloc(1, sizeof *l) : NULL;
+	if (!l)
+		return NULL;
+	l->key = strdup(s->identity);
+	l->state = calloc((size_t)s->info.count, 1);
+	if (!l->key || !l->state) {
+		free(l->key);
+		free(l->state);
+		free(l);
+		return NULL;
+	}
+	l->next = c->looked;
+	c->looked = l;
+	return l->state;
 }
 
 static struct rows *rows_create(const struct source *s, const struct split *to)
@@ -144,6 +174,7 @@ struct job {
 	struct rows *rows; /* ... into these rows by number, or, if NULL, ... */
 	uint8_t *x, *y;    /* ... into these by position */
 	uint8_t *state;    /* by position, without rows */
+	uint8_t *known;    /* of a look at targets: states by number, of samples decoded for it; or NULL */
 	size_t x_size, y_size;
 	atomic_llong next, failed; /* failed: lowest position that failed so far, n: none */
 	atomic_bool stopped;       /* nobody wants it any more */
@@ -243,12 +274,27 @@ static bool run_transforms(struct job *j, int64_t at, int first, struct rein_sam
 	return good;
 }
 
-/* The target alone. */
+/* The target alone; or all of it, to learn whether it can be had, and what was decoded is dropped. */
 static void decode_target(struct job *j, int64_t at)
 {
 	const struct source *s = j->s;
-	rein_status st = s->dataset->component->vt.dataset.read(s->dataset->self, &s->dataset->host, j->pick[at], NULL,
-	                                                        j->y + (size_t)at * j->y_size);
+	int64_t i = j->pick[at], dim[REIN_MAX_RANK];
+	bool look = j->known && !j->known[i];
+	rein_status st = look ? shape_of(s, i, dim) : REIN_OK;
+	void *x =
+		look && st == REIN_OK ? malloc((size_t)product(s->info.rank, dim) * element_size(s->info.dtype) + 1) : NULL;
+	if (look && st == REIN_OK && !x)
+		st = REIN_ERROR;
+	const struct instance *was = blame(s->dataset);
+	if (st == REIN_OK && j->known && j->known[i] == 2)
+		st = REIN_SKIP;
+	if (st == REIN_OK)
+		st = s->dataset->component->vt.dataset.read(s->dataset->self, &s->dataset->host, i, x,
+		                                            j->y + (size_t)at * j->y_size);
+	blame_back(was);
+	free(x);
+	if (look && st >= 0)
+		j->known[i] = st == REIN_SKIP ? 2 : 1;
 	if (st < 0)
 		fail_at(j, at, s->dataset, "cannot be read");
 	else
@@ -500,9 +546,18 @@ bool decode_samples(const struct source *src, struct data_cache *c, int64_t *pic
 }
 
 /* --- streams ------------------------------------------------------------------------------- */
-bool decode_targets(const struct source *src, int64_t *pick, int64_t n, struct split *s, struct diag *d)
+bool decode_targets(const struct source *src, struct data_cache *c, int64_t *pick, int64_t n, struct split *s,
+                    struct diag *d)
 {
 	struct job j = { .s = src, .to = s, .pick = pick, .n = n };
+	uint8_t *own = NULL;
+	if (src->info.flags & REIN_LEAVES_OUT_LATE) {
+		j.known = looked_at(c, src);
+		if (!j.known)
+			j.known = own = calloc((size_t)src->info.count, 1);
+		if (!j.known)
+			return data_error(d, src->dataset->spec, NULL, "out of memory");
+	}
 	bool good;
 	s->number = pick;
 	s->n = n;
@@ -523,6 +578,7 @@ bool decode_targets(const struct source *src, int64_t *pick, int64_t n, struct s
 		good = kept > 0 || data_error(d, src->dataset->spec, NULL, "all %lld samples of the split were left out",
 		                              (long long)s->skipped);
 	}
+	free(own);
 	free(j.state);
 	return good;
 }
@@ -587,8 +643,9 @@ bool window_good(struct window *w, struct diag *d)
 		if (w->job.state[i] == 2)
 			return data_error(
 				d, w->job.s->dataset->spec, NULL,
-				"%s cannot be decoded; that is found too late to leave it out, since the samples are read while "
-				"training ([run] data_memory)",
-				sample_name(w->job.s, w->pick[i], name, sizeof name));
+				"%s is left out by its dataset only now, too late: samples are read while they are used ([run] "
+				"data_memory)%s",
+				sample_name(w->job.s, w->pick[i], name, sizeof name),
+				w->job.s->info.flags & REIN_LEAVES_OUT_LATE ? "; it could be decoded when the run began" : "");
 	return true;
 }

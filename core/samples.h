@@ -40,11 +40,18 @@ struct said {
 	struct said *next;
 	char key[];
 };
+/* Samples of a dataset that were decoded and not kept: their states, as in struct rows. */
+struct looked {
+	char *key;
+	uint8_t *state;
+	struct looked *next;
+};
 struct data_cache {
 	uint64_t max_bytes, used;
 	struct rows *rows;
 	struct opened *opened;
 	struct said *said; /* notices that were given */
+	struct looked *looked;
 };
 
 /* One error at a key of the spec (or at its name, key NULL). Gives false. */
@@ -62,8 +69,10 @@ uint64_t split_seed(const struct source *, const struct host_env *);
  * the cache. False after errors. */
 bool decode_samples(const struct source *, struct data_cache *, int64_t *pick, int64_t n, struct split *s, bool *shared,
                     struct diag *);
-/* Of a split that is read while it is used: targets only; s->x stays NULL. */
-bool decode_targets(const struct source *, int64_t *pick, int64_t n, struct split *s, struct diag *);
+/* Of a split that is read while it is used: targets only; s->x stays NULL. A dataset that leaves out
+ * late decodes every sample once for it, and the cache remembers what came of it. */
+bool decode_targets(const struct source *, struct data_cache *, int64_t *pick, int64_t n, struct split *s,
+                    struct diag *);
 const struct source *split_source(const struct split *);
 /* Reads samples of such a split into rows at x. set: which, by their places in it, with the
  * augmentations of a training epoch (< 0: none). read: on any thread, with helpers of its own; stop

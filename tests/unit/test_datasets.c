@@ -3,6 +3,8 @@
  * test_datasets.c: what the shipped datasets and host transforms give for good files. Wanted
  * pixels were made by PIL (tests/fixtures/data/make.py).
  */
+#include <sys/stat.h>
+
 #include "data_helper.h"
 
 #include <time.h>
@@ -102,7 +104,7 @@ Test(datasets, image_kinds)
 {
 	struct opened_data o = open_text("[data]\ntrain = image_folder path=kinds channels=rgb\n", 1, RNG_PHILOX, NULL);
 	const struct split *t = must(&o, "train");
-	cr_assert(t->n == 11 && t->info.classes == 11 && t->info.dim[0] == 3 && t->info.dim[1] == 6 && t->info.dim[2] == 5);
+	cr_assert(t->n == 12 && t->info.classes == 12 && t->info.dim[0] == 3 && t->info.dim[1] == 6 && t->info.dim[2] == 5);
 	for (int64_t i = 0; i < t->n; i++) {
 		const char *name = t->info.class_names[label(t, i)];
 		int most = !strcmp(name, "progressive") || !strncmp(name, "jpeg", 4) ? 1 : 0; /* another libjpeg */
@@ -115,6 +117,65 @@ Test(datasets, image_kinds)
 			          want[k]);
 	}
 	close_data(&o);
+}
+
+/* JPEGs that EXIF says to turn are turned, as by PIL's exif_transpose; or left as they lie. */
+Test(datasets, image_exif)
+{
+	struct opened_data o = open_text("[data]\ntrain = image_folder path=exif\n", 1, RNG_PHILOX, NULL);
+	const struct split *t = must(&o, "train");
+	cr_assert(t->n == 8 && t->info.dim[1] == 6 && t->info.dim[2] == 5);
+	for (int64_t i = 0; i < 8; i++) {
+		const uint8_t *want;
+		char path[128];
+		snprintf(path, sizeof path, "want/exif%s.want", t->info.class_names[label(t, i)]);
+		want = fixture(path, 90);
+		for (int k = 0; k < 90; k++)
+			cr_assert(abs(want[k] - bytes(t, i)[k]) <= 1, "%s: byte %d is %d, PIL's %d", path, k, bytes(t, i)[k],
+			          want[k]);
+	}
+	close_data(&o);
+	o = open_text("[data]\ntrain = image_folder path=exif exif=ignore take=4\n", 1, RNG_PHILOX, NULL);
+	t = must(&o, "train");
+	cr_expect(memcmp(bytes(t, 0), bytes(t, 1), 90) == 0 && t->info.dim[1] == 6);
+	close_data(&o);
+	o = open_text("[data]\ntrain = image_folder path=exif exif=ignore\n", 1, RNG_PHILOX, NULL);
+	cr_expect(!o.data && strstr(o.said, "samples differ in size"), "%s", o.said);
+	close_data(&o);
+}
+
+/* Wherever a file ends too early, it is refused by name. */
+Test(datasets, image_cut_anywhere)
+{
+	static const char *const files[] = { "kinds/deep/rgb/a.png", "kinds/deep/interlaced/a.png", "kinds/jpeg/a.jpg",
+		                                 "kinds/progressive/a.jpg", "exif/6/a.jpg" };
+	char dir[] = "/tmp/rein-cut-XXXXXX", text[256], path[64], from[4400];
+	cr_assert(mkdtemp(dir));
+	snprintf(text, sizeof text, "%s/c", dir);
+	mkdir(text, 0700);
+	for (int i = 0; i < 5; i++) {
+		static uint8_t data[1 << 16];
+		snprintf(from, sizeof from, "%s/%s", fixture_dir(), files[i]);
+		FILE *f = fopen(from, "rb");
+		cr_assert(f, "%s", from);
+		long n = (long)fread(data, 1, sizeof data, f);
+		fclose(f);
+		snprintf(path, sizeof path, "%s/c/a.png", dir);
+		snprintf(text, sizeof text, "[data]\ntrain = image_folder path=%s\n", dir);
+		for (long cut = 0; cut < n; cut += cut < 40 || cut > n - 8 ? 1 : n / 40 + 1) {
+			f = fopen(path, "wb");
+			cr_assert(f && fwrite(data, 1, (size_t)cut, f) == (size_t)cut);
+			fclose(f);
+			struct opened_data o = open_text(text, 1, RNG_PHILOX, NULL);
+			cr_expect(!o.data && strstr(o.said, "c/a.png'"), "%s cut to %ld of %ld bytes: %s", files[i], cut, n,
+			          o.said);
+			close_data(&o);
+		}
+	}
+	unlink(path);
+	snprintf(text, sizeof text, "%s/c", dir);
+	rmdir(text);
+	rmdir(dir);
 }
 
 Test(datasets, image_grey)

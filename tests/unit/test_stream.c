@@ -6,12 +6,14 @@
  */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <sys/stat.h>
 
 #include "trainer_rig.h"
 
 #define DATA                                                                                             \
 	"[data]\ntrain = shapes samples=230 size=48 channels=3 classes=3\nval = shapes samples=160 size=48 " \
 	"channels=3 classes=3 seed=2\n"
+#define SMALL_NET "flat = flatten\nout = linear units=2\n[loss]\nce = cross_entropy\n[optimizer]\nsgd = sgd lr=0.05\n"
 #define TAIL                                                                                                           \
 	"[augmentations]\na = hflip\nb = random_crop padding=4\n[network]\npool = avgpool size=4\nbn = batchnorm\nflat = " \
 	"flatten\nout = "                                                                                                  \
@@ -184,6 +186,150 @@ Test(stream, bounds_narrower_than_the_bytes_are_refused)
 	rig_close(&r);
 	cr_expect(open_with(&r, "data_memory = 1\nbounds = 0,1\n", ""), "%s", r.why);
 	rig_close(&r);
+}
+
+/* --- files that cannot be decoded -------------------------------------------------------------------- */
+static void copy_file(const char *from, const char *folder, const char *class, const char *name)
+{
+	char path[4400];
+	snprintf(path, sizeof path, "%s/tests/fixtures/data/%s", getenv("REIN_SOURCE"), from);
+	FILE *in = fopen(path, "rb");
+	cr_assert(in, "%s", path);
+	snprintf(path, sizeof path, "%s/%s", folder, class);
+	mkdir(path, 0700);
+	snprintf(path, sizeof path, "%s/%s/%s", folder, class, name);
+	FILE *out = fopen(path, "wb");
+	cr_assert(out, "%s", path);
+	for (int c; (c = getc(in)) != EOF;)
+		putc(c, out);
+	fclose(in);
+	fclose(out);
+}
+
+/* Images of every kind in two classes, and those that cannot be read, among them. */
+static const char *const good_files[] = { "kinds/deep/grey/a.png",
+	                                      "kinds/deep/grey1/a.png",
+	                                      "kinds/deep/grey16/a.png",
+	                                      "kinds/deep/greyalpha/a.png",
+	                                      "kinds/deep/palette/a.png",
+	                                      "kinds/deep/rgb/a.png",
+	                                      "kinds/deep/rgb16/a.png",
+	                                      "kinds/deep/rgba/a.png",
+	                                      "kinds/jpeg/a.jpg",
+	                                      "kinds/jpeggrey/a.jpg",
+	                                      "kinds/progressive/a.jpg",
+	                                      "kinds/deep/interlaced/a.png",
+	                                      "exif/3/a.jpg",
+	                                      "exif/6/a.jpg" };
+static const char *const bad_files[] = { "cut_jpeg/c/a.jpg",   "cut_png/c/a.png",       "damaged_png/c/a.png",
+	                                     "cmyk/c/a.jpg",       "not_png/c/a.png",       "empty_png/c/a.png",
+	                                     "cut_header/c/a.png", "headless_jpeg/c/a.jpg", "bomb_png/c/a.png" };
+#define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
+
+static const char *make_folder(void)
+{
+	static char folder[32];
+	char name[32];
+	strcpy(folder, "/tmp/rein-folder-XXXXXX");
+	cr_assert(mkdtemp(folder));
+	for (int i = 0; i < COUNT(good_files); i++) {
+		snprintf(name, sizeof name, "%02d.png", 2 * i);
+		copy_file(good_files[i], folder, i % 2 ? "one" : "two", name);
+	}
+	return folder;
+}
+
+static void remove_folder(const char *folder)
+{
+	char command[128];
+	snprintf(command, sizeof command, "rm -r %s", folder);
+	cr_expect_eq(system(command), 0);
+}
+
+static bool open_folder(struct rig *r, const char *folder, const char *run, const char *keys, uint32_t threads)
+{
+	char text[2048];
+	snprintf(text, sizeof text,
+	         "[run]\nconfig = 1\nepochs = 3\nbatch = 3\neval_batch = 4\nevaluate = train,val\n%s[data]\n"
+	         "train = image_folder path=%s channels=rgb %s\nval = image_folder path=%s channels=rgb skip=1 %s\n"
+	         "[transforms]\nsize = resize size=224,224\n[network]\npool = avgpool size=32\n" SMALL_NET,
+	         run, folder, keys, folder, keys);
+	return rig_open(r, text, threads);
+}
+
+/* on_error=skip leaves the same samples out whether they are kept or streamed, for any number of
+ * threads; a run that was stopped goes on with them. */
+Test(stream, files_that_cannot_be_decoded_are_skipped)
+{
+	char path[] = "/tmp/rein-stream-XXXXXX", why[512], name[32];
+	const char *folder = make_folder();
+	struct metrics m[4] = { { 0 } };
+	struct rig kept, one, three, half;
+
+	for (int i = 0; i < COUNT(bad_files); i++) {
+		snprintf(name, sizeof name, "%02d.png", 2 * i + 1);
+		copy_file(bad_files[i], folder, i % 2 ? "one" : "two", name);
+	}
+	cr_assert(open_folder(&kept, folder, "", "on_error=skip", 2), "%s", kept.why);
+	cr_assert(open_folder(&one, folder, "data_memory = 1\n", "on_error=skip", 1), "%s", one.why);
+	cr_assert(open_folder(&three, folder, "data_memory = 1\n", "on_error=skip", 3), "%s", three.why);
+	cr_assert(open_folder(&half, folder, "data_memory = 1\n", "on_error=skip", 2), "%s", half.why);
+	const struct split *s = data_split(trainer_data(one.t), "train"), *k = data_split(trainer_data(kept.t), "train");
+	cr_assert(s->streamed && !k->streamed && s->n == COUNT(good_files) && s->skipped == COUNT(bad_files));
+	cr_assert(k->n == s->n && k->skipped == s->skipped &&
+	          !memcmp(k->number, s->number, sizeof(int64_t) * (size_t)s->n));
+	cr_assert_eq(data_split(trainer_data(one.t), "val")->n, data_split(trainer_data(kept.t), "val")->n);
+	int fd = mkstemp(path);
+	cr_assert(rig_next(&one, &m[1]) == REIN_OK && trainer_save(one.t, path, why, sizeof why), "%s", one.why);
+	cr_assert(trainer_load(half.t, path, why, sizeof why), "%s", why);
+	cr_assert(rig_run(&kept, &m[0]) && rig_run(&one, &m[1]) && rig_run(&three, &m[2]) && rig_run(&half, &m[3]));
+	cr_expect(rig_same(&kept, &one) && rig_same(&kept, &three) && rig_same(&kept, &half));
+	for (int i = 1; i < 4; i++) {
+		cr_expect_eq(metrics_get(&m[0], "val.loss"), metrics_get(&m[i], "val.loss"));
+		cr_expect_eq(metrics_get(&m[0], "val.accuracy"), metrics_get(&m[i], "val.accuracy"));
+		cr_expect_eq(metrics_get(&m[0], "train.accuracy"), metrics_get(&m[i], "train.accuracy"));
+	}
+	for (int i = 0; i < 4; i++)
+		metrics_finish(&m[i]);
+	rig_close(&kept);
+	rig_close(&one);
+	rig_close(&three);
+	rig_close(&half);
+	remove_folder(folder);
+	close(fd);
+	unlink(path);
+}
+
+/* By default the run ends with the name of the file, at the latest when it is read. */
+Test(stream, files_that_cannot_be_decoded_stop_the_run)
+{
+	for (int i = 0; i < COUNT(bad_files); i++) {
+		const char *folder = make_folder();
+		struct metrics m = { 0 };
+		struct rig r;
+		copy_file(bad_files[i], folder, "two", "07.png");
+		bool good = open_folder(&r, folder, "data_memory = 1\n", "", 2);
+		cr_expect(!good || !rig_run(&r, &m), "%s: nothing was said", bad_files[i]);
+		cr_expect(strstr(r.why, "two/07.png'"), "%s: %s", bad_files[i], r.why);
+		metrics_finish(&m);
+		rig_close(&r);
+		remove_folder(folder);
+	}
+}
+
+/* A file that goes bad while the run goes on cannot be left out any more. */
+Test(stream, files_that_go_bad)
+{
+	const char *folder = make_folder();
+	struct metrics m = { 0 };
+	struct rig r;
+
+	cr_assert(open_folder(&r, folder, "data_memory = 1\n", "on_error=skip", 2), "%s", r.why);
+	copy_file("cut_png/c/a.png", folder, "two", "08.png");
+	cr_expect(!rig_run(&r, &m) && strstr(r.why, "two/08.png") && strstr(r.why, "when the run began"), "%s", r.why);
+	metrics_finish(&m);
+	rig_close(&r);
+	remove_folder(folder);
 }
 
 /* --- augmentations on the host ------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include <jpeglib.h>
 #include <jerror.h>
 #include <setjmp.h>
+#include <stdbool.h>
 #include <string.h>
 
 struct failure {
@@ -35,12 +36,40 @@ static void on_message(j_common_ptr c, int level)
 
 static void on_output(j_common_ptr c) { (void)c; }
 
+static uint32_t number(const uint8_t *d, int bytes, bool little)
+{
+	uint32_t v = 0;
+	for (int i = 0; i < bytes; i++)
+		v |= (uint32_t)d[i] << 8 * (little ? i : bytes - 1 - i);
+	return v;
+}
+
+/* Orientation in an APP1 segment: "Exif", 0, 0, then TIFF: "II" or "MM", 42, where the first list
+ * of entries lies; their count (2); each entry tag (2), type (2), count (4), value. Exif 2.32, 4.6.
+ * What is damaged or has none is upright. */
+static int64_t orientation(const uint8_t *d, uint64_t n)
+{
+	if (n < 14 || memcmp(d, "Exif\0", 6))
+		return 1;
+	d += 6;
+	n -= 6;
+	bool little = d[0] == 'I';
+	uint64_t at = number(d + 4, 4, little), entries = at + 2 <= n ? number(d + at, 2, little) : 0;
+	for (at += 2; entries-- && at + 12 <= n; at += 12)
+		if (number(d + at, 2, little) == 0x0112) {
+			uint32_t v = number(d + at + 8, 2, little);
+			return v >= 1 && v <= 8 ? v : 1;
+		}
+	return 1;
+}
+
 /* Walks the markers up to the frame header, which holds height, width and components:
  * FF Cn, length (2), precision (1), height (2), width (2), components (1). */
 rein_status jpeg_size(const struct rein_host *h, const struct image_file *f, struct image_size *o)
 {
 	const uint8_t *d = f->data;
 	uint64_t at = 2;
+	o->turn = 1;
 	for (;;) {
 		uint32_t marker, length;
 		while (at < f->bytes && d[at] == 0xFF && at + 1 < f->bytes && d[at + 1] == 0xFF)
@@ -57,6 +86,10 @@ rein_status jpeg_size(const struct rein_host *h, const struct image_file *f, str
 		if (marker == 0xD9 || marker == 0xDA || length < 2)
 			return rein_failf(h, "'%s': byte %llu: marker 0x%02x before the size of the image", f->path,
 			                  (unsigned long long)at, marker);
+		if (marker == 0xE1 && at + 2 + length > f->bytes)
+			return REIN_SKIP;
+		if (marker == 0xE1 && o->turn == 1)
+			o->turn = orientation(d + at + 4, length - 2);
 		at += 2 + length;
 	}
 	if (at + 10 > f->bytes)
@@ -76,11 +109,12 @@ rein_status jpeg_size(const struct rein_host *h, const struct image_file *f, str
 
 void jpeg_shrink(struct image_size *s, int64_t height, int64_t width)
 {
+	bool side = s->turn > 4;
 	for (int64_t k = 1; k < 8; k++) {
 		int64_t h = (s->height * k + 7) / 8, w = (s->width * k + 7) / 8;
-		if (h < height || w < width)
+		if ((side ? w : h) < height || (side ? h : w) < width)
 			continue;
-		*s = (struct image_size){ h, w, s->channels, k };
+		*s = (struct image_size){ h, w, s->channels, k, s->turn };
 		return;
 	}
 }

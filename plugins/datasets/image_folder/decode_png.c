@@ -36,6 +36,7 @@ rein_status png_size(const struct rein_host *h, const struct image_file *f, stru
 		                  height);
 	o->width = width;
 	o->height = height;
+	o->turn = 1;
 	o->channels = f->data[25] & (PNG_COLOR_MASK_COLOR | PNG_COLOR_MASK_PALETTE) ? 3 : 1;
 	return REIN_OK;
 }

@@ -3,7 +3,8 @@
  * image_folder: PNG and JPEG files; the class is the name of the folder a file lies in, at
  * any depth. The format is told by the first bytes, not by the name. Images of different
  * sizes are allowed: a `resize` transform then makes them equal. Walking is files.c's,
- * decoding decode_*.c's.
+ * decoding decode_*.c's, planes.c makes
+ * samples of what was decoded.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,10 +17,11 @@
 
 enum { CHANNELS_AUTO, CHANNELS_GREY, CHANNELS_RGB };
 enum { ON_ERROR_FAIL, ON_ERROR_SKIP };
+enum { EXIF_APPLY, EXIF_IGNORE };
 
 struct image_folder {
 	const char *path;
-	int32_t channels, on_error;
+	int32_t channels, on_error, exif;
 	struct rein_ints draft;
 	struct files files;
 	int64_t n_channel; /* of every sample: 1 or 3 */
@@ -28,13 +30,21 @@ struct image_folder {
 static const char *const channels_choices[] = { "auto", "grey", "rgb", NULL };
 static const char *const on_error_choices[] = { "fail", "skip", NULL };
 
+static const char *const exif_choices[] = { "apply", "ignore", NULL };
+
 static const struct rein_key image_folder_keys[] = {
 	REIN_PATH(struct image_folder, path, NULL, "the folder; hidden files and other formats in it are left out"),
 	REIN_ENUM(struct image_folder, channels, "auto", channels_choices, "auto: rgb, or grey where every image is"),
 	REIN_INTS(struct image_folder, draft, "", 1, 65536, REIN_KEY_MAY_BE_EMPTY,
 	          "height,width: JPEGs are decoded at the fewest eighths of their size that cover it, which is faster and "
 	          "not quite what a full decoding and a resize give; empty: whole"),
-	REIN_ENUM(struct image_folder, on_error, "fail", on_error_choices, "skip: leave out files that cannot be decoded"),
+	REIN_ENUM(
+		struct image_folder, on_error, "fail", on_error_choices,
+		"skip: leave out files that cannot be decoded; where the samples of a split are not kept in memory, all are "
+		"decoded once for that before the run begins"),
+	REIN_ENUM(
+		struct image_folder, exif, "apply", exif_choices,
+		"apply: a JPEG is turned upright as its EXIF orientation says; ignore: as torchvision.datasets.ImageFolder"),
 	REIN_KEYS_END
 };
 
@@ -132,6 +142,8 @@ static void measure_one(void *ctx, int64_t i)
 	const struct measuring *m = ctx;
 	struct found *f = &m->folder->files.file[i];
 	f->broken = measure(m->host, f->path, &f->size) < 0;
+	if (m->folder->exif == EXIF_IGNORE)
+		f->size.turn = 1;
 	if (!f->broken)
 		shrink(m->folder, &f->size);
 }
@@ -178,12 +190,12 @@ static rein_status image_folder_info(void *self, struct rein_dataset_info *o)
 			continue;
 		if (!first) {
 			first = f;
-			o->dim[1] = f->size.height;
-			o->dim[2] = f->size.width;
+			o->dim[1] = upright_height(&f->size);
+			o->dim[2] = upright_width(&f->size);
 		}
-		if (f->size.height != first->size.height)
+		if (upright_height(&f->size) != upright_height(&first->size))
 			o->dim[1] = -1;
-		if (f->size.width != first->size.width)
+		if (upright_width(&f->size) != upright_width(&first->size))
 			o->dim[2] = -1;
 	}
 	if (!first)
@@ -192,6 +204,7 @@ static rein_status image_folder_info(void *self, struct rein_dataset_info *o)
 	o->count = s->files.n;
 	o->classes = s->files.n_class;
 	o->class_names = s->files.class_name;
+	o->flags = s->on_error == ON_ERROR_SKIP ? REIN_LEAVES_OUT_LATE : 0;
 	return REIN_OK;
 }
 
@@ -201,22 +214,9 @@ static rein_status image_folder_shape(const void *self, const struct rein_host *
 	const struct found *f = &s->files.file[i];
 	(void)h;
 	dim[0] = s->n_channel;
-	dim[1] = f->size.height;
-	dim[2] = f->size.width;
+	dim[1] = upright_height(&f->size);
+	dim[2] = upright_width(&f->size);
 	return f->broken ? REIN_SKIP : REIN_OK;
-}
-
-/* (H,W,from) to (to,H,W); grey from colour is 0.299 R + 0.587 G + 0.114 B in 16 bits, as PIL's */
-static void to_planes(const uint8_t *in, int64_t pixels, int64_t from, int64_t to, uint8_t *out)
-{
-	for (int64_t i = 0; i < pixels; i++, in += from) {
-		if (from == to || from == 1) {
-			for (int64_t c = 0; c < to; c++)
-				out[c * pixels + i] = in[from == 1 ? 0 : c];
-		} else {
-			out[i] = (uint8_t)((in[0] * 19595u + in[1] * 38470u + in[2] * 7471u + 0x8000u) >> 16);
-		}
-	}
 }
 
 static rein_status read_image(const struct image_folder *s, const struct rein_host *h, const struct found *f, void *x)
@@ -232,7 +232,7 @@ static rein_status read_image(const struct image_folder *s, const struct rein_ho
 		unload(h, &file);
 	}
 	if (st == REIN_OK)
-		to_planes(rows, pixels, f->size.channels, s->n_channel, x);
+		st = image_planes(h, rows, &f->size, s->n_channel, x);
 	h->free(h, rows);
 	return st;
 }

@@ -13,6 +13,10 @@
 #define REIN_TARGET_CLASS 0u /* y: one int32_t, 0..classes-1 */
 #define REIN_TARGET_REAL  1u /* y: target_dim floats */
 
+/* Flag of info: read() may find only while it decodes x that it leaves a sample out. Where samples are
+ * not kept, the core then has all of them decoded once before anything runs. */
+#define REIN_LEAVES_OUT_LATE 1u
+
 /* Filled by info(). Strings stay valid until destroy(). */
 struct rein_dataset_info {
 	uint32_t struct_size;
@@ -24,7 +28,7 @@ struct rein_dataset_info {
 	int64_t classes, target_dim;    /* CLASS: number of classes; REAL: floats per target */
 	const char *const *class_names; /* `classes` names, or NULL */
 	const double *truth;            /* n_truth numbers a perfect model would find (a linear */
-	uint32_t n_truth, reserved;     /* system's weights, then its bias), or NULL */
+	uint32_t n_truth, flags;        /* system's weights, then its bias), or NULL; REIN_LEAVES_OUT_LATE */
 };
 
 struct rein_dataset_vt {
