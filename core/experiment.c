@@ -66,9 +66,10 @@ static struct open_backend *probe(struct session *s, const struct config *c, con
 
 	snprintf(b->name, sizeof b->name, "%.*s", (int)strcspn(text, " \t"), text);
 	b->spec = (struct spec){ .section = "run", .name = "backend", .component = b->name };
+	if (at)
+		b->spec.at = *at;
 	if (d == s->diag && at) {
 		b->keys = pool_create();
-		b->spec.at = *at;
 		spec_parse(b->keys, text, at, &b->spec, d);
 		b->spec.component = b->name;
 	}
@@ -89,8 +90,22 @@ static struct open_backend *probe(struct session *s, const struct config *c, con
 	return NULL;
 }
 
-/* The first that is there; the cpu last, because it always is. */
-static struct open_backend *probe_all(struct session *s, const struct config *c, char *why_not, size_t size)
+static bool open_probed(struct session *s, struct open_backend *b, const struct settings *set)
+{
+	struct rein_backend_options o = { .struct_size = sizeof o, .threads = (uint32_t)set->threads, .device = -1 };
+	const struct rein_backend_vt *vt = &b->instance->component->vt.backend;
+	o.flags = s->timed ? REIN_TIMED : 0;
+	b->threads = set->threads;
+	if (vt->open && vt->open(b->instance->self, &b->instance->host, &o) < 0)
+		return false;
+	if (vt->probe) /* once more: threads are known now */
+		vt->probe(b->instance->self, &b->instance->host, &b->device);
+	return true;
+}
+
+/* The first that is there and can be opened; the cpu last, because it always is. */
+static struct open_backend *open_first(struct session *s, const struct config *c, const struct settings *set,
+                                       char *why_not, size_t size)
 {
 	char why[512];
 	struct open_backend *b;
@@ -100,17 +115,22 @@ static struct open_backend *probe_all(struct session *s, const struct config *c,
 		if (x->c.kind != REIN_BACKEND || !strcmp(x->c.name, "cpu"))
 			continue;
 		b = probe(s, c, x->c.name, NULL, why, sizeof why);
-		if (b)
+		if (b && open_probed(s, b, set))
 			return b;
+		if (b)
+			snprintf(why, sizeof why, "%s", instance_failure(b->instance));
+		backend_close(b);
 		if (why_not) {
 			size_t used = strlen(why_not);
 			snprintf(why_not + used, size - used, "%s%s: %s", used ? "; " : "", x->c.name, why);
 		}
 	}
 	b = probe(s, c, "cpu", NULL, why, sizeof why);
-	if (!b)
-		diag_error(s->diag, NULL, "no backend can be used; cpu: %s", why);
-	return b;
+	if (b && open_probed(s, b, set))
+		return b;
+	diag_error(s->diag, NULL, "no backend can be used; cpu: %s", b ? instance_failure(b->instance) : why);
+	backend_close(b);
+	return NULL;
 }
 
 struct open_backend *backend_open(struct session *s, const struct config *c, const struct settings *set, char *why_not,
@@ -125,31 +145,23 @@ struct open_backend *backend_open(struct session *s, const struct config *c, con
 	if (why_not)
 		why_not[0] = 0;
 	if (!strcmp(set->backend, "auto")) {
-		b = registry_find(s->registry, REIN_BACKEND, "cpu") ? probe_all(s, c, why_not, size) : NULL;
-		if (!b)
-			registry_unknown(s->registry, s->diag, at, "run", "backend", REIN_BACKEND, "cpu");
-	} else if (!registry_find(s->registry, REIN_BACKEND, name)) {
+		if (registry_find(s->registry, REIN_BACKEND, "cpu"))
+			return open_first(s, c, set, why_not, size);
+		registry_unknown(s->registry, s->diag, at, "run", "backend", REIN_BACKEND, "cpu");
+		return NULL;
+	}
+	if (!registry_find(s->registry, REIN_BACKEND, name)) {
 		registry_unknown(s->registry, s->diag, at, "run", "backend", REIN_BACKEND, name);
 		return NULL;
-	} else {
-		b = probe(s, c, set->backend, at, why, sizeof why);
-		if (!b && why[0])
-			diag_error(s->diag, at, "backend %s cannot be used: %s", name, why);
 	}
-	if (!b)
-		return NULL;
-	struct rein_backend_options o = { .struct_size = sizeof o, .threads = (uint32_t)set->threads, .device = -1 };
-	const struct rein_backend_vt *vt = &b->instance->component->vt.backend;
-	o.flags = s->timed ? REIN_TIMED : 0;
-	b->threads = set->threads;
-	if (vt->open && vt->open(b->instance->self, &b->instance->host, &o) < 0) {
-		diag_error(s->diag, at, "backend %s cannot be opened: %s", b->name, instance_failure(b->instance));
-		backend_close(b);
-		return NULL;
-	}
-	if (vt->probe) /* once more: threads are known now */
-		vt->probe(b->instance->self, &b->instance->host, &b->device);
-	return b;
+	b = probe(s, c, set->backend, at, why, sizeof why);
+	if (!b && why[0])
+		diag_error(s->diag, at, "backend %s cannot be used: %s", name, why);
+	if (!b || open_probed(s, b, set))
+		return b;
+	diag_error(s->diag, at, "backend %s cannot be opened: %s", b->name, instance_failure(b->instance));
+	backend_close(b);
+	return NULL;
 }
 
 /* One opened backend for all variants that ask for the same. */

@@ -228,6 +228,13 @@ static struct position {
 
 #define POSITION(t, i) (*(int64_t *)(void *)((char *)(t) + positions[i].offset))
 
+static void no_memory_out(const struct trainer *t, char *why, size_t size)
+{
+	const char *reason = instance_failure(t->env.backend);
+	snprintf(why, size, "backend '%s' could not hand out its memory%s%s", t->env.backend->component->c.name,
+	         *reason ? ": " : "", reason);
+}
+
 /* Shapes before channels were removed, of the states that are in this file. */
 static void bundle_removed(struct trainer *t, struct bundle *b,
                            bool (*which)(const struct trainer *, const struct state *))
@@ -258,7 +265,7 @@ bool trainer_save(struct trainer *t, const char *path, char *why, size_t size)
 
 	if (!bundle_states(t, &b, in_checkpoint)) {
 		bundle_finish(&b);
-		snprintf(why, size, "the backend could not hand out its memory");
+		no_memory_out(t, why, size);
 		return false;
 	}
 	if (t->added) {
@@ -377,7 +384,7 @@ bool trainer_save_model(struct trainer *t, const char *path, char *why, size_t s
 	if (good)
 		return bundle_write(&b, path, why, size);
 	bundle_finish(&b);
-	snprintf(why, size, "the backend could not hand out its memory");
+	no_memory_out(t, why, size);
 	return false;
 }
 
@@ -532,7 +539,8 @@ static bool load_states(struct trainer *t, const struct st_file *f, const char *
 			if (!x)
 				return false;
 			if (pass == 1 && store_set(t->store, s, x->data) < 0) {
-				snprintf(why, size, "the backend could not take tensor '%s'", s->name);
+				snprintf(why, size, "backend '%s' could not take tensor '%s': %s", t->env.backend->component->c.name,
+				         s->name, instance_failure(t->env.backend));
 				return false;
 			}
 		}
@@ -553,7 +561,7 @@ static bool load_copies(struct trainer *t, const struct st_file *f, const char *
                         size_t size)
 {
 	if (!copies_take(t, c, which)) {
-		snprintf(why, size, "the backend could not hand out its memory");
+		no_memory_out(t, why, size);
 		return false;
 	}
 	for (int i = 0; i < c->n; i++) {

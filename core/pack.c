@@ -186,6 +186,7 @@ static void pack_body(struct packer *p, int b, struct rein_program *out, const c
 static uint64_t measure_tables(const struct recorder *r, const struct commit_list *c, const struct ints *output)
 {
 	uint64_t n = padded((uint64_t)r->n_origin * sizeof(char *)) + padded(strlen(r->name) + 1);
+	n += padded((uint64_t)r->n_origin * sizeof *r->origin_at);
 	n += padded((uint64_t)c->n * sizeof *c->at) + padded((uint64_t)output->n * 4);
 	for (int k = 0; k < r->n_origin; k++)
 		n += padded(strlen(r->origin[k]) + 1);
@@ -239,6 +240,8 @@ struct program *pack(struct recorder *r, int b, const struct commit_list *commit
 	out->p.n_commit = (uint32_t)commit->n;
 	out->p.output = pack_list(&p, output, value, true);
 	out->p.n_output = (uint32_t)output->n;
+	struct place *at = take(&p, (uint64_t)r->n_origin * sizeof *at);
+	out->origin_at = memcpy(at, r->origin_at, (size_t)r->n_origin * sizeof *at);
 	out->pool = p.base;
 	free(p.number);
 	if (p.used > p.size)

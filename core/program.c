@@ -250,7 +250,7 @@ static void not_compiled(const struct compiled *c, struct diag *d)
 	const struct rein_program *p = &c->program->p;
 	int64_t most = 0;
 	uint32_t who = 0;
-	char text[600];
+	char text[1600]; /* the message of a compiler of kernels among it */
 
 	for (uint32_t v = 0; c->plan && c->plan->arena_bytes >= LARGE_BYTES && v < p->n_value; v++) {
 		int64_t bytes = p->value[v].count * dtype_size(p->value[v].dtype, p->real_size);
@@ -263,11 +263,47 @@ static void not_compiled(const struct compiled *c, struct diag *d)
 	if (!*why)
 		why = "the program could not be compiled";
 	if (*origin)
-		snprintf(text, sizeof text, "%.300s (program '%s': the largest value, %.1f MiB, is of %.200s)", why, p->name,
+		snprintf(text, sizeof text, "%.1024s (program '%s': the largest value, %.1f MiB, is of %.200s)", why, p->name,
 		         (double)most / (1 << 20), origin);
 	else
-		snprintf(text, sizeof text, "%.300s", why);
+		snprintf(text, sizeof text, "%s", why);
 	instance_error(c->backend, d, text);
+}
+
+static void refuse_op(const struct rein_program *p, const struct rein_prog_instr *i, const struct place *spec,
+                      const struct instance *b, struct diag *d)
+{
+	const struct op_info *o = op_info(i->op);
+	const char *origin = p->origin[i->origin];
+	struct place at = *spec;
+	at.len = 0;
+	const char *why = i->op == REIN_OP_CUSTOM ? ", a function in C"
+	                  : p->real_size == 4     ? " on these shapes"
+	                                          : " in float64";
+	diag_error(d, at.file ? &at : NULL, "%s%sbackend %s cannot run op '%s'%s", origin, *origin ? ": " : "",
+	           b->component->c.name, o ? o->name : "?", why);
+}
+
+/* What the backend cannot run, each op once per spec that needs it, at the spec's line. */
+static bool check_ops(const struct program *program, const struct rein_program *p, struct instance *b, struct diag *d)
+{
+	bool good = true;
+	for (uint32_t k = 0; k < p->n_instr; k++) {
+		const struct rein_prog_instr *i = &p->instr[k];
+		const struct place *at = &program->origin_at[i->origin];
+		bool said = false;
+		if (i->body && !check_ops(program, i->body, b, d))
+			good = false;
+		if (vt(b)->supports(b->self, p, i))
+			continue;
+		for (uint32_t j = 0; j < k && !said; j++)
+			said = p->instr[j].op == i->op && p->instr[j].origin == i->origin &&
+			       !vt(b)->supports(b->self, p, &p->instr[j]);
+		good = false;
+		if (!said)
+			refuse_op(p, i, at, b, d);
+	}
+	return good;
 }
 
 struct compiled *program_compile(struct program *program, struct store *store, struct instance *backend, uint32_t flags,
@@ -281,7 +317,7 @@ struct compiled *program_compile(struct program *program, struct store *store, s
 	}
 	*c = (struct compiled){ .program = program, .backend = backend, .store = store };
 	const struct rein_program *p = &program->p;
-	if (bind_states(p, store, d)) {
+	if (bind_states(p, store, d) && check_ops(program, p, backend, d)) {
 		c->plan = make_plan(backend, p, flags & REIN_GUARD ? GUARD_BYTES : 0);
 		if (c->plan && vt(backend)->compile(backend->self, &backend->host, p, c->plan, &c->exec) >= 0)
 			return c;

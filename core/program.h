@@ -11,6 +11,7 @@
 /* Owns everything p points to, in one block from malloc: pool. */
 struct program {
 	struct rein_program p;
+	const struct place *origin_at; /* per origin: where its spec stands; file NULL: nowhere */
 	void *pool;
 };
 void program_destroy(struct program *); /* accepts NULL */

@@ -372,6 +372,19 @@ static const char *who_name(struct recorder *r, const struct instance *who)
 	return rec_text(r, "%s", who->name ? who->name : "");
 }
 
+static int new_origin(struct recorder *r, const char *name, const struct place *at)
+{
+	if (r->n_origin == r->cap_origin) {
+		r->origin = grow(r->origin, r->n_origin, &r->cap_origin, sizeof *r->origin);
+		r->origin_at = realloc(r->origin_at, (size_t)r->cap_origin * sizeof *r->origin_at);
+		if (!r->origin_at)
+			abort();
+	}
+	r->origin[r->n_origin] = name;
+	r->origin_at[r->n_origin] = at ? *at : (struct place){ 0 };
+	return r->n_origin++;
+}
+
 void recorder_enter(struct recorder *r, const struct instance *who, const char *tensor)
 {
 	struct rec_scope s = { .who = who, .tensor = tensor ? rec_text(r, "%s", tensor) : NULL };
@@ -382,9 +395,7 @@ void recorder_enter(struct recorder *r, const struct instance *who, const char *
 	for (k = r->n_origin - 1; k >= 0 && strcmp(r->origin[k], name) != 0; k--)
 		;
 	if (k < 0) {
-		r->origin = grow(r->origin, r->n_origin, &r->cap_origin, sizeof *r->origin);
-		r->origin[r->n_origin] = name;
-		k = r->n_origin++;
+		k = new_origin(r, name, who && who->spec ? &who->spec->at : NULL);
 	}
 	s.origin = (uint32_t)k;
 	r->scope = grow(r->scope, r->n_scope, &r->cap_scope, sizeof *r->scope);
@@ -557,8 +568,7 @@ struct recorder *recorder_create(struct store *store, const struct recorder_env 
 		r->options.real_size = store ? store->real_size : 4;
 	r->id = r->step = r->epoch = r->round = r->id_views = REIN_NONE;
 	r->origin_override = -1;
-	r->origin = grow(r->origin, 0, &r->cap_origin, sizeof *r->origin);
-	r->origin[r->n_origin++] = "";
+	new_origin(r, "", NULL);
 	rec_body_create(r, -1);
 	return r;
 }
@@ -587,6 +597,7 @@ void recorder_destroy(struct recorder *r)
 	free(r->captures.at);
 	free(r->scope);
 	free(r->origin);
+	free(r->origin_at);
 	free(r->read.at);
 	free(r->version.at);
 	free(r->with);

@@ -537,7 +537,10 @@ rein_status trainer_next(struct trainer *t, struct metrics *out, struct diag *d)
 	struct stage *s = &t->stage[t->at_stage];
 	if (types[s->type].run(t, s, out) && stage_measured(t, s, out))
 		return REIN_OK;
-	if (diag_errors(d) == errors)
-		diag_error(d, NULL, "stage '%s' failed on backend '%s'", s->name, t->env.backend->component->c.name);
+	if (diag_errors(d) == errors) {
+		const char *why = instance_failure(t->env.backend);
+		diag_error(d, NULL, "stage '%s' failed on backend '%s'%s%s", s->name, t->env.backend->component->c.name,
+		           *why ? ": " : "", why);
+	}
 	return REIN_ERROR;
 }

@@ -96,9 +96,7 @@ struct compiled *build(struct trainer *t, struct program *p)
 	if (!p)
 		return NULL;
 	if (store_allocate(t->store) < 0) {
-		const char *why = instance_failure(t->env.backend);
-		diag_error(t->diag, NULL, "no memory for the run's states on backend '%s'%s%s",
-		           t->env.backend->component->c.name, *why ? ": " : "", why);
+		instance_error(t->env.backend, t->diag, "no memory for the run's states");
 		program_destroy(p);
 		return NULL;
 	}

@@ -102,12 +102,11 @@ struct fiber {
 };
 
 /* Exchanges of a warp, apart for each mask in use. */
-#define MASKS   8
-#define LARGEST 16
+#define MASKS 8
 struct exchange {
 	unsigned mask;
 	uint64_t turn[32];
-	unsigned char value[2][32][LARGEST];
+	unsigned char value[2][32][EMULATION_LANE];
 };
 struct warp {
 	int n;
@@ -288,14 +287,12 @@ void emulation_barrier(int predicate, int *count)
 
 int emulation_lane(void) { return (int)(number() & 31); }
 
-void emulation_exchange(unsigned mask, const void *in, void *out, size_t size)
+const unsigned char *emulation_exchange(unsigned mask, const void *in, size_t size)
 {
 	struct block *b = here();
 	unsigned me = number(), lane = me & 31;
 	struct warp *w = &b->warp[me / 32];
 	int s = 0;
-	if (size > LARGEST)
-		emulation_abort("a shuffle of %zu bytes", size);
 	if (!(mask >> lane & 1))
 		emulation_abort("thread %u calls a warp operation whose mask %08x leaves it out", me, mask);
 	if (b->n - me / 32 * 32 < 32) /* lanes that do not exist */
@@ -317,9 +314,7 @@ void emulation_exchange(unsigned mask, const void *in, void *out, size_t size)
 	if (!may_go(b, b->now))
 		wait_for(b, IN_WARP);
 	b->now->state = RUNNING;
-	for (int l = 0; l < 32; l++)
-		if (mask >> l & 1)
-			memcpy((char *)out + (size_t)l * size, x->value[turn & 1][l], size);
+	return x->value[turn & 1][0];
 }
 
 void *emulation_shared(void) { return here()->shared.data(); }

@@ -3,8 +3,9 @@
  * runtime.cpp: the emulated CUDA runtime. Work on a stream is done at once, or becomes a
  * node of the graph that the stream is captured into; a graph is a list of nodes in order.
  * The environment makes it misbehave, for tests of what a backend does then:
- *   EMULATION_FAIL=malloc:3    the third call of that name fails: malloc, launch, memcpy,
- *                              graph; `launch` and `graph` are sticky: the device is lost
+ *   EMULATION_FAIL=malloc:3    the third call of that name fails: malloc, memcpy, stream (making
+ *                              one), instantiate (a graph); launch, graph (launching one), sync:
+ *                              sticky, the device is lost
  *   EMULATION_DRIVER=none|old|12030   no driver, one too old for the runtime, a version
  *   EMULATION_DEVICES=2        number of devices
  *   EMULATION_MEMORY=1000000   bytes of device memory (memory.cpp)
@@ -57,7 +58,7 @@ static cudaError_t fails(const char *what)
 			continue;
 		if (!strcmp(what, "malloc"))
 			return cudaErrorMemoryAllocation;
-		if (strcmp(what, "memcpy"))
+		if (!strcmp(what, "launch") || !strcmp(what, "graph") || !strcmp(what, "sync"))
 			sticky = cudaErrorLaunchFailure;
 		return cudaErrorLaunchFailure;
 	}
@@ -230,8 +231,9 @@ cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t s)
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
 {
 	(void)flags;
-	*s = new emulation_stream();
-	return result(usable() ? usable() : sticky);
+	cudaError_t e = usable() ? usable() : fails("stream");
+	*s = e ? NULL : new emulation_stream();
+	return result(e);
 }
 cudaError_t cudaStreamDestroy(cudaStream_t s) { return delete s, cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
@@ -239,7 +241,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
 	if (s && s->capture)
 		return result(cudaErrorStreamCaptureUnsupported);
 	memory_check("synchronize");
-	return result(sticky);
+	return result(fails("sync"));
 }
 cudaError_t cudaFuncSetAttribute(const void *fn, enum cudaFuncAttribute a, int v)
 {
@@ -407,8 +409,9 @@ static struct emulation_graph *clone(const struct emulation_graph *g)
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *e, cudaGraph_t g, unsigned long long flags)
 {
 	(void)flags;
-	*e = clone(g);
-	return result(sticky);
+	cudaError_t failed = fails("instantiate");
+	*e = failed ? NULL : clone(g);
+	return result(failed);
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s)
 {

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/backend.h"
+
 static void on_log(void *ctx, uint32_t level, const char *line) {}
 
 static struct host_env env_of(struct lab *l)
@@ -23,8 +25,8 @@ static bool open_backend(struct lab *l)
 {
 	struct host_env env = env_of(l);
 	struct rein_backend_options o = { .struct_size = sizeof o, .threads = 1, .device = -1, .flags = l->flags };
-	l->backend_spec = (struct spec){ .section = "run", .name = "backend", .component = "cpu" };
-	l->backend = instance_create(l->registry, REIN_BACKEND, &l->backend_spec, &env, NULL, NULL, l->diag);
+	l->backend_spec = backend_spec_create(getenv("REIN_TEST_BACKEND"));
+	l->backend = instance_create(l->registry, REIN_BACKEND, l->backend_spec, &env, NULL, NULL, l->diag);
 	return l->backend && l->backend->component->vt.backend.open(l->backend->self, &l->backend->host, &o) >= 0;
 }
 
@@ -67,6 +69,7 @@ void lab_close(struct lab *l)
 	if (l->cache)
 		data_cache_destroy(l->cache);
 	instance_destroy(l->backend);
+	free(l->backend_spec);
 	if (l->settings)
 		settings_destroy(l->settings);
 	if (l->file)

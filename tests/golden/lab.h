@@ -14,7 +14,7 @@ struct lab {
 	struct config_file *file;
 	struct config *config;
 	struct settings *settings;
-	struct spec backend_spec;
+	struct spec *backend_spec;
 	struct instance *backend;
 	struct data_cache *cache;
 	struct trainer *trainer;
@@ -23,8 +23,8 @@ struct lab {
 	uint32_t flags;
 };
 
-/* Reads the config and makes the trainer of a variant (NULL: none) on the cpu, flags REIN_NAIVE
- * or 0. false: it could not; messages say why. lab_close in both cases. */
+/* Reads the config and makes the trainer of a variant (NULL: none) on the backend that
+ * REIN_TEST_BACKEND names (unset: the cpu), flags REIN_NAIVE or 0. false: it could not; messages say why. lab_close in both cases. */
 bool lab_open(struct lab *, const char *path, const char *variant, uint32_t flags);
 void lab_close(struct lab *);
 /* All stages to their end; numbers of the last piece of work into *last (may be NULL). */

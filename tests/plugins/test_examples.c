@@ -21,10 +21,18 @@ static double loss_now(struct lab *l)
 	return loss;
 }
 
+/* Its layer `outside` is a C function, which other backends refuse. */
+static const char cpu_only[] = "/tests/plugins/together.ini";
+
 static void train(const char *path, const char *variant)
 {
 	struct lab l;
 	bool good = lab_open(&l, path, variant, 0);
+	if (getenv("REIN_TEST_BACKEND") && strstr(path, cpu_only)) {
+		cr_expect(!good && strstr(l.messages, "cannot run op 'custom', a function in C"), "%s: %s", path, l.messages);
+		lab_close(&l);
+		return;
+	}
 	cr_expect(good, "%s: variant '%s' was refused: %s", path, variant ? variant : "", l.messages);
 	if (good) {
 		double before = loss_now(&l);

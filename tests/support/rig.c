@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend.h"
 #include "check.h"
 #include "rig.h"
 
@@ -19,46 +20,21 @@ void rig_report(struct rig *r, const char *what)
 	cr_assert(0, "%s: %s", what, text);
 }
 
-/* "cuda loops=host" into a name and keys, in text; returns how many keys. */
-static int split(char *text, struct arg *arg, int room)
-{
-	int n = 0;
-	for (char *at = strchr(text, ' '); at && n < room; at = strchr(at, ' ')) {
-		*at++ = 0;
-		char *equals = strchr(at, '=');
-		if (!equals)
-			break;
-		*equals = 0;
-		arg[n++] = (struct arg){ .key = at, .value = equals + 1 };
-		at = equals + 1;
-	}
-	return n;
-}
-
 struct rig *rig_create_isa(uint32_t flags, uint32_t threads, uint32_t real_size, const char *isa)
 {
-	/* another backend than the cpu: the same tests hold it; double and instruction sets stay with the cpu */
-	static char other[256];
-	const char *env_backend = getenv("REIN_TEST_BACKEND");
-	bool cpu = !env_backend || real_size != 4;
+	/* double and instruction sets stay with the cpu */
+	const char *other = real_size == 4 ? getenv("REIN_TEST_BACKEND") : NULL;
 	struct rig *r = calloc(1, sizeof *r);
-	struct arg arg[4] = { { .key = "isa", .value = isa } };
-	struct spec spec = { .section = "run", .name = "backend", .component = "cpu", .n_arg = isa ? 1 : 0, .arg = arg };
-	if (!cpu) {
-		snprintf(other, sizeof other, "%s", env_backend);
-		spec.n_arg = split(other, arg, 4);
-		spec.component = other;
-	}
-	struct spec *kept = malloc(sizeof spec + sizeof arg);
 	struct host_env env = { .seed = 1 };
 	struct rein_backend_options o = { .struct_size = sizeof o, .threads = threads, .device = -1, .flags = flags };
-	memcpy(kept, &spec, sizeof spec);
-	kept->arg = memcpy(kept + 1, arg, sizeof arg);
-	r->cpu = cpu;
+	char text[64];
+	snprintf(text, sizeof text, "cpu%s%s", isa ? " isa=" : "", isa ? isa : "");
+	r->cpu = !other;
+	r->spec = backend_spec_create(other ? other : text);
 	r->diag = env.diag = diag_create();
 	r->flags = flags;
 	r->registry = registry_create(0, NULL);
-	r->backend = instance_create(r->registry, REIN_BACKEND, kept, &env, NULL, NULL, r->diag);
+	r->backend = instance_create(r->registry, REIN_BACKEND, r->spec, &env, NULL, NULL, r->diag);
 	if (!r->backend)
 		rig_report(r, "the backend could not be made");
 	const struct rein_backend_vt *vt = &r->backend->component->vt.backend;
@@ -111,12 +87,11 @@ struct rig *rig_create(uint32_t flags, uint32_t threads, uint32_t real_size)
 
 void rig_destroy(struct rig *r)
 {
-	const struct spec *spec = r->backend->spec;
 	store_destroy(r->store);
 	instance_destroy(r->backend);
 	registry_destroy(r->registry);
 	diag_destroy(r->diag);
-	free((void *)spec);
+	free(r->spec);
 	free(r);
 }
 

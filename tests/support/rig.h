@@ -15,6 +15,7 @@
 struct rig {
 	struct diag *diag;
 	struct registry *registry;
+	struct spec *spec; /* the backend's */
 	struct instance *backend;
 	struct store *store;
 	uint32_t flags;

@@ -205,6 +205,7 @@ static bool describe_step(struct describing *d, const struct rein_prog_instr *i,
 	}
 	if (i->op == REIN_OP_MAP) {
 		t->map = static_cast<const struct rein_map *>(i->attr.data);
+		t->origin = d->p->n_origin ? d->p->origin[i->origin] : d->p->name;
 		c->has_map = true;
 	}
 	return true;

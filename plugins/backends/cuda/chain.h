@@ -31,6 +31,7 @@ struct chain_step {
 	double number;                  /* CONST */
 	int64_t n, inner;               /* IOTA: index = element / inner % n */
 	const struct rein_map *map;
+	const char *origin; /* map: the spec whose kernel it is */
 };
 struct chain_output {
 	int32_t value, slot;

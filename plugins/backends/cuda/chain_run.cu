@@ -300,8 +300,8 @@ static struct chain_piece piece_of(const struct cuda_build *b, const struct chai
 	return a;
 }
 
-/* 1: launched, 0: NVRTC is not to be had, < 0 error */
-static int compiled(struct cuda_build *b, int n, const struct chain *const *c)
+/* map: a plugin's kernel among them, for messages. 1: launched, 0: NVRTC is not to be had, < 0 error */
+static int compiled(struct cuda_build *b, int n, const struct chain *const *c, const struct chain_step *map)
 {
 	char why[2048] = "";
 	int body[CUDA_MERGE];
@@ -313,7 +313,8 @@ static int compiled(struct cuda_build *b, int n, const struct chain *const *c)
 	const void *fn = compiled_get(b->cuda, b->host, text, why, sizeof why);
 	b->host->free(b->host, text);
 	if (!fn && why[0])
-		return rein_failf(b->host, "%s", why);
+		return rein_failf(b->host, "%s%s%s%s%s", map ? map->origin : "", map ? ": kernel " : "",
+		                  map ? map->map->name : "", map ? ": " : "", why);
 	if (!fn)
 		return 0;
 	struct chain_piece list[CUDA_MERGE];
@@ -337,20 +338,20 @@ static int compiled(struct cuda_build *b, int n, const struct chain *const *c)
 rein_status chain_emit(struct cuda_build *b, int n, const struct chain *const *c)
 {
 	int key = b->cuda->fuse_key, made = 0;
-	const char *map = NULL;
+	const struct chain_step *map = NULL;
 	for (int k = 0; k < n; k++)
 		for (int32_t j = 0; j < c[k]->n_step; j++)
 			if (c[k]->step[j].map)
-				map = c[k]->step[j].map->name;
+				map = &c[k]->step[j];
 	if (map || key == CUDA_FUSE_AUTO || key == CUDA_FUSE_NVRTC)
-		made = compiled(b, n, c);
+		made = compiled(b, n, c, map);
 	if (made)
 		return made < 0 ? REIN_ERROR : REIN_OK;
 	if (map || key == CUDA_FUSE_NVRTC)
 		return rein_failf(b->host,
-		                  "kernel '%s' is compiled at run time and needs NVRTC; none of libnvrtc.so.13, "
-		                  "libnvrtc.so.12 was found",
-		                  map ? map : "a chain");
+		                  "%s%s%s is compiled at run time and needs NVRTC; none of libnvrtc.so.13, libnvrtc.so.12 "
+		                  "was found",
+		                  map ? map->origin : "", map ? ": kernel " : "a chain", map ? map->map->name : "");
 	return interpret(b, n, c);
 }
 

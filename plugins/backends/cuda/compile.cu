@@ -352,8 +352,6 @@ static rein_status emit_group(struct cuda_build *b, int32_t n, const int32_t *li
 	if (i->op == REIN_OP_REPEAT)
 		return cuda_loop_emit(b, list[0]);
 	const char *origin = b->p->n_origin ? b->p->origin[i->origin] : b->p->name;
-	if (i->op == REIN_OP_CUSTOM)
-		return rein_failf(b->host, "%s: op 'custom' is a C function and runs on the cpu backend only", origin);
 	if (!f)
 		return rein_failf(b->host, "%s: the cuda backend has no op %u on %s of program %s", origin, i->op,
 		                  b->p->real_size == 8 ? "float64" : "these shapes", b->p->name);

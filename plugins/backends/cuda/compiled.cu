@@ -4,7 +4,8 @@
  * architecture, toolkit version and options; the result is kept in memory and in
  * $XDG_CACHE_HOME/rein (or ~/.cache/rein), written under a temporary name and renamed. A
  * cache that cannot be read or written costs time, never an error. The file begins with its
- * key, so that a hash that two texts share is noticed.
+ * key, so that a hash that two texts share is noticed, and a hash of the code: the driver takes
+ * code without its length, and would read on behind a file that was cut off.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 #include "chain.h"
 #include "library.h"
 
-#define MAGIC "rein-cubin-1"
+#define MAGIC "rein-cubin-2"
 
 struct compiled_kernel {
 	struct compiled_kernel *next;
@@ -24,6 +25,7 @@ struct compiled_kernel {
 	const void *fn;
 };
 
+#define HASH_START { 0xCBF29CE484222325ull, 0x9E3779B97F4A7C15ull }
 /* FNV-1a, two of them with different starts: 128 bits. */
 static void mix(uint64_t hash[2], const char *s, size_t n)
 {
@@ -59,7 +61,16 @@ static bool cache_path(char *out, size_t size, const uint64_t hash[2], bool make
 	return true;
 }
 
-/* Contents behind the key, or NULL. */
+/* key, a zero, the hash of the code, the code */
+#define HASH_BYTES (2 * sizeof(uint64_t))
+static void hash_code(uint64_t hash[2], const char *code, size_t size)
+{
+	const uint64_t start[2] = HASH_START;
+	memcpy(hash, start, HASH_BYTES);
+	mix(hash, code, size);
+}
+
+/* The code behind the key, or NULL. */
 static char *cache_read(const struct rein_host *host, const uint64_t hash[2], const char *key, size_t *size)
 {
 	char path[1024];
@@ -70,21 +81,25 @@ static char *cache_read(const struct rein_host *host, const uint64_t hash[2], co
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return NULL;
-	size_t n_key = strlen(key) + 1;
+	size_t n_key = strlen(key) + 1, head = n_key + HASH_BYTES;
+	uint64_t sum[2] = { 0, 0 };
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022) ||
-	    st.st_size <= (off_t)n_key || st.st_size > (off_t)(64 << 20) ||
+	    st.st_size <= (off_t)head || st.st_size > (off_t)(64 << 20) ||
 	    !(all = static_cast<char *>(host->alloc(host, (uint64_t)st.st_size)))) {
 		close(fd);
 		return NULL;
 	}
 	ssize_t got = read(fd, all, (size_t)st.st_size);
 	close(fd);
-	if (got != st.st_size || memcmp(all, key, n_key)) {
+	bool good = got == st.st_size && !memcmp(all, key, n_key);
+	if (good)
+		hash_code(sum, all + head, (size_t)got - head);
+	if (!good || memcmp(all + n_key, sum, HASH_BYTES)) {
 		host->free(host, all);
 		return NULL;
 	}
-	*size = (size_t)got - n_key;
-	memmove(all, all + n_key, *size);
+	*size = (size_t)got - head;
+	memmove(all, all + head, *size);
 	return all;
 }
 
@@ -98,7 +113,10 @@ static void cache_write(const uint64_t hash[2], const char *key, const char *cod
 	if (fd < 0)
 		return;
 	size_t n_key = strlen(key) + 1;
-	bool good = write(fd, key, n_key) == (ssize_t)n_key && write(fd, code, size) == (ssize_t)size;
+	uint64_t sum[2];
+	hash_code(sum, code, size);
+	bool good = write(fd, key, n_key) == (ssize_t)n_key && write(fd, sum, HASH_BYTES) == (ssize_t)HASH_BYTES &&
+		write(fd, code, size) == (ssize_t)size;
 	good = close(fd) == 0 && good;
 	if (!good || rename(part, path))
 		unlink(part);
@@ -138,8 +156,11 @@ static const void *load(struct compiled_kernel *k, const char *code, char *why, 
 {
 	cudaKernel_t kernel = NULL;
 	cudaError_t e = cudaLibraryLoadData(&k->library, code, NULL, NULL, 0, NULL, NULL, 0);
-	if (e == cudaSuccess)
+	if (e == cudaSuccess) {
 		e = cudaLibraryGetKernel(&kernel, k->library, "rein_chain");
+		if (e != cudaSuccess)
+			cudaLibraryUnload(k->library);
+	}
 	if (e != cudaSuccess)
 		snprintf(why, size, "a compiled kernel could not be loaded: %s", cudaGetErrorString(e));
 	cudaGetLastError();
@@ -171,7 +192,7 @@ static const void *make(struct cuda *cuda, const struct rein_host *host, struct 
 const void *compiled_get(struct cuda *cuda, const struct rein_host *host, const char *text, char *why, size_t size)
 {
 	struct cuda_library *l = cuda_library_of(cuda, host);
-	uint64_t hash[2] = { 0xCBF29CE484222325ull, 0x9E3779B97F4A7C15ull };
+	uint64_t hash[2] = HASH_START;
 	int major = 0, minor = 0;
 	char arch[40], key[160];
 	why[0] = 0;

@@ -84,9 +84,9 @@ static __device__ __forceinline__ uint32_t to_tf32(float x)
 static __device__ __forceinline__ void mma_tf32(float d[4], const uint32_t a[4], const uint32_t b[2])
 {
 #ifdef CUDA_EMULATION
-	uint32_t p[32][4], q[32][2];
-	emulation_exchange(CUDA_LANES, a, p, 16);
-	emulation_exchange(CUDA_LANES, b, q, 8);
+	uint32_t p[32][4], q[32][4];
+	memcpy(p, emulation_exchange(CUDA_LANES, a, 16), sizeof p);
+	memcpy(q, emulation_exchange(CUDA_LANES, b, 8), sizeof q);
 	const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 	for (int k = 0; k < 8; k++)
 		for (int e = 0; e < 4; e++)

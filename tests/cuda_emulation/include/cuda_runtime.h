@@ -75,8 +75,10 @@ static inline uchar4 make_uchar4(unsigned char x, unsigned char y, unsigned char
 
 /* --- barriers, warps, shared memory (emulation.cpp) ------------------------------------------- */
 void emulation_barrier(int predicate, int *count); /* count: threads whose predicate was not 0 */
-/* Every lane of mask comes here with `size` bytes; out[lane] is filled for lanes of mask. */
-void emulation_exchange(unsigned mask, const void *in, void *out, size_t size);
+/* Every lane of mask comes here with `size` bytes; what each brought, EMULATION_LANE bytes apart,
+ * until the caller waits again. */
+#define EMULATION_LANE 16
+const unsigned char *emulation_exchange(unsigned mask, const void *in, size_t size);
 int emulation_lane(void);
 void *emulation_shared(void);
 
@@ -93,16 +95,18 @@ static inline int __syncthreads_or(int p) { return __syncthreads_count(p) != 0; 
 static inline int __syncthreads_and(int p) { return __syncthreads_count(!p) == 0; }
 static inline void __syncwarp(unsigned mask = 0xffffffffu)
 {
-	char in = 0, out[32];
-	emulation_exchange(mask, &in, out, 1);
+	char in = 0;
+	emulation_exchange(mask, &in, 1);
 }
 /* Reading a lane that takes no part is undefined in CUDA; here it is the own value. */
 template <class T>
 static inline T emulation_shuffle(unsigned mask, T v, int from)
 {
-	T all[32];
-	emulation_exchange(mask, &v, all, sizeof v);
-	return from >= 0 && from < 32 && (mask >> from & 1) ? all[from] : v;
+	static_assert(sizeof v <= EMULATION_LANE, "shuffles are of up to 16 bytes");
+	const unsigned char *all = emulation_exchange(mask, &v, sizeof v);
+	if (from >= 0 && from < 32 && (mask >> from & 1))
+		memcpy(&v, all + from * EMULATION_LANE, sizeof v);
+	return v;
 }
 template <class T>
 static inline T __shfl_sync(unsigned mask, T v, int lane, int width = 32)
@@ -130,11 +134,11 @@ static inline T __shfl_xor_sync(unsigned mask, T v, int x, int width = 32)
 }
 static inline unsigned __ballot_sync(unsigned mask, int p)
 {
-	int in = p != 0, all[32];
+	unsigned char in = p != 0;
 	unsigned r = 0;
-	emulation_exchange(mask, &in, all, sizeof in);
+	const unsigned char *all = emulation_exchange(mask, &in, 1);
 	for (int l = 0; l < 32; l++)
-		if ((mask >> l & 1) && all[l])
+		if ((mask >> l & 1) && all[l * EMULATION_LANE])
 			r |= 1u << l;
 	return r;
 }
