@@ -2,6 +2,7 @@
  *
  * runtime.cpp: the emulated CUDA runtime. Work on a stream is done at once, or becomes a
  * node of the graph that the stream is captured into; a graph is a list of nodes in order.
+ * Copies from pinned memory to the device wait until somebody waits for them.
  * The environment makes it misbehave, for tests of what a backend does then:
  *   EMULATION_FAIL=malloc:3    the third call of that name fails: malloc, memcpy, stream (making
  *                              one), instantiate (a graph); launch, graph (launching one), sync:
@@ -33,6 +34,7 @@ struct emulation_stream {
 	struct emulation_graph *capture; /* being captured into, or NULL */
 	bool own;                        /* made by BeginCapture */
 	const struct emulation_node *last[1];
+	std::deque<std::function<void()>> late; /* copies that wait until somebody waits for them */
 };
 struct condition {
 	unsigned value, first;
@@ -171,12 +173,24 @@ cudaError_t cudaFree(void *p)
 		emulation_abort("cudaFree of an address that cudaMalloc never gave");
 	return result(sticky);
 }
+static std::map<const char *, size_t> pinned;
 cudaError_t cudaMallocHost(void **p, size_t bytes)
 {
 	*p = malloc(bytes ? bytes : 1);
+	if (*p)
+		pinned[(const char *)*p] = bytes;
 	return result(*p ? cudaSuccess : cudaErrorMemoryAllocation);
 }
-cudaError_t cudaFreeHost(void *p) { return free(p), cudaSuccess; }
+cudaError_t cudaFreeHost(void *p)
+{
+	pinned.erase((const char *)p);
+	return free(p), cudaSuccess;
+}
+static bool is_pinned(const void *p)
+{
+	auto i = pinned.upper_bound((const char *)p);
+	return i != pinned.begin() && (const char *)p < std::prev(i)->first + std::prev(i)->second;
+}
 
 static void check_side(const char *what, const void *p, size_t bytes, bool device)
 {
@@ -192,12 +206,23 @@ static void copy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind k
 	memory_close();
 }
 
+/* What was put off on a stream happens, in order. */
+static void catch_up(cudaStream_t s)
+{
+	while (s && !s->late.empty()) {
+		std::function<void()> f = s->late.front();
+		s->late.pop_front();
+		f();
+	}
+}
+
 cudaError_t emulation_enqueue(cudaStream_t s, std::function<void()> f)
 {
 	if (s && s->capture) {
 		s->capture->node.push_back(new emulation_node{ f, NULL, 0 });
 		return cudaSuccess;
 	}
+	catch_up(s);
 	f();
 	return cudaSuccess;
 }
@@ -212,6 +237,12 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpy
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t s)
 {
 	cudaError_t e = fails("memcpy");
+	/* From pinned memory as late as CUDA may do it: a reader that does not wait finds what was there before, and
+	 * one that writes to `from` too early spoils the copy. Other memory is read at once. */
+	if (!e && s && !s->capture && kind == cudaMemcpyHostToDevice && is_pinned(from)) {
+		s->late.push_back([=] { copy(to, from, bytes, kind); });
+		return result(cudaSuccess);
+	}
 	return result(e ? e : emulation_enqueue(s, [=] { copy(to, from, bytes, kind); }));
 }
 static void fill(void *to, int byte, size_t bytes)
@@ -235,11 +266,12 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
 	*s = e ? NULL : new emulation_stream();
 	return result(e);
 }
-cudaError_t cudaStreamDestroy(cudaStream_t s) { return delete s, cudaSuccess; }
+cudaError_t cudaStreamDestroy(cudaStream_t s) { return catch_up(s), delete s, cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
 	if (s && s->capture)
 		return result(cudaErrorStreamCaptureUnsupported);
+	catch_up(s);
 	memory_check("synchronize");
 	return result(fails("sync"));
 }

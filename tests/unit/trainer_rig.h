@@ -19,6 +19,8 @@ struct rig {
 	struct config_file *file;
 	struct config *config;
 	struct settings *settings;
+	char backend_words[64]; /* REIN_TEST_BACKEND, "cuda fuse=interpreter"; else the cpu backend */
+	struct arg backend_arg[4];
 	struct spec backend_spec;
 	struct instance *backend;
 	struct data_cache *cache;
@@ -55,6 +57,23 @@ static inline void rig_told(struct rig *r)
 	fclose(f);
 }
 
+static inline void rig_backend(struct rig *r)
+{
+	const char *asked = getenv("REIN_TEST_BACKEND");
+	char *save = NULL;
+
+	snprintf(r->backend_words, sizeof r->backend_words, "%s", asked ? asked : "cpu");
+	r->backend_spec = (struct spec){ .section = "run", .name = "backend", .arg = r->backend_arg };
+	r->backend_spec.component = strtok_r(r->backend_words, " ", &save);
+	for (char *word; r->backend_spec.n_arg < 4 && (word = strtok_r(NULL, " ", &save));) {
+		char *value = strchr(word, '=');
+		if (!value)
+			abort();
+		*value = 0;
+		r->backend_arg[r->backend_spec.n_arg++] = (struct arg){ .key = word, .value = value + 1 };
+	}
+}
+
 static inline bool rig_make(struct rig *r, uint32_t threads)
 {
 	struct rein_backend_options o = { .struct_size = sizeof o, .threads = threads, .device = -1 };
@@ -66,7 +85,7 @@ static inline bool rig_make(struct rig *r, uint32_t threads)
 	if (!r->settings)
 		return false;
 	struct host_env env = rig_env(r);
-	r->backend_spec = (struct spec){ .section = "run", .name = "backend", .component = "cpu" };
+	rig_backend(r);
 	r->backend = instance_create(r->registry, REIN_BACKEND, &r->backend_spec, &env, NULL, NULL, r->diag);
 	if (!r->backend || r->backend->component->vt.backend.open(r->backend->self, &r->backend->host, &o) < 0)
 		return false;

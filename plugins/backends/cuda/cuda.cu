@@ -226,6 +226,42 @@ static rein_status cuda_download(void *self, void *to, const void *device, uint6
 	return move((struct cuda *)self, to, device, bytes, cudaMemcpyDeviceToHost);
 }
 
+/* --- copies beside what runs: from memory that stays where it is, on a stream of their own ----- */
+static void *cuda_host_alloc(void *self, const struct rein_host *host, uint64_t bytes)
+{
+	void *at = NULL;
+	cudaError_t e = cudaMallocHost(&at, bytes ? bytes : 1);
+	(void)self;
+	if (e == cudaSuccess)
+		return at;
+	cudaGetLastError();
+	rein_failf(host, "%.1f MiB of the host's memory cannot be pinned: %s", MIB(bytes), cudaGetErrorString(e));
+	return NULL;
+}
+
+static void cuda_host_free(void *self, void *mem)
+{
+	(void)self;
+	if (mem)
+		cudaFreeHost(mem);
+}
+
+static rein_status cuda_upload_begin(void *self, void *device, const void *from, uint64_t bytes)
+{
+	struct cuda *cuda = (struct cuda *)self;
+	cudaError_t e = cuda->copier ? cudaSuccess : cudaStreamCreateWithFlags(&cuda->copier, cudaStreamNonBlocking);
+	if (e == cudaSuccess && bytes)
+		e = cudaMemcpyAsync(device, from, bytes, cudaMemcpyHostToDevice, cuda->copier);
+	return e == cudaSuccess ? REIN_OK : cuda_failed(cuda->host, "copying to the device", e);
+}
+
+static rein_status cuda_upload_end(void *self)
+{
+	struct cuda *cuda = (struct cuda *)self;
+	cudaError_t e = cuda->copier ? cudaStreamSynchronize(cuda->copier) : cudaSuccess;
+	return e == cudaSuccess ? REIN_OK : cuda_failed(cuda->host, "copying to the device", e);
+}
+
 /* --- programs ------------------------------------------------------------------------------------ */
 static int32_t supports(void *self, const struct rein_program *p, const struct rein_prog_instr *i)
 {
@@ -343,6 +379,9 @@ static void destroy(void *self, const struct rein_host *host)
 			cudaStreamDestroy(cuda->inner[k]);
 	if (cuda->stream)
 		cudaStreamDestroy(cuda->stream);
+	if (cuda->copier)
+		cudaStreamDestroy(cuda->copier);
+	cuda->copier = NULL;
 	host->free(host, cuda->held);
 	cuda->held = NULL;
 	cuda->stream = NULL;
@@ -353,6 +392,7 @@ static void destroy(void *self, const struct rein_host *host)
 static const struct rein_backend_vt cuda_vt = {
 	sizeof cuda_vt, 0,       cuda_probe, cuda_open, cuda_alloc,   cuda_free, cuda_upload, cuda_download,
 	supports,       schedule, compile,   destroy_exec, run,    output,      explain,
+	NULL, cuda_host_alloc, cuda_host_free, cuda_upload_begin, cuda_upload_end,
 };
 static const struct rein_component cuda_component = {
 	sizeof cuda_component,

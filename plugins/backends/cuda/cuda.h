@@ -76,7 +76,8 @@ struct cuda {           /* the component's struct (self) */
 	int sm, n_sm;         /* compute capability x10, number of multiprocessors */
 	uint32_t flags;       /* REIN_NAIVE, REIN_GUARD */
 	bool conditional;     /* graphs may have loops of their own */
-	cudaStream_t stream;  /* everything runs on it */
+	cudaStream_t stream;  /* everything runs on it ... */
+	cudaStream_t copier;  /* ... but copies of data beside it; made with the first */
 	unsigned char *arena; /* one for all executables, as large as the largest */
 	int64_t arena_bytes;
 	uint64_t planned; /* bytes asked for and held: states, arena, constants */
