@@ -100,6 +100,11 @@ Test(examples, optimizers_and_schedules_train)
 Test(examples, regularizers_train) { cr_expect_geq(train_all("plugins/regularizers/*/*.ini"), 13); }
 Test(examples, augmentations_train) { cr_expect_geq(train_all("plugins/augmentations/*/*.ini"), 27); }
 Test(examples, reports_train) { cr_expect_geq(train_all("plugins/reports/*/*.ini"), 4); }
+Test(examples, attacks_and_detectors_run)
+{
+	cr_expect_geq(train_all("plugins/attacks/*/*.ini") + train_all("plugins/detectors/*/*.ini"), 13);
+}
+Test(examples, pruners_run) { cr_expect_geq(train_all("plugins/pruners/*/*.ini"), 7); }
 Test(examples, hard_cases_train) { cr_expect_geq(train_all("tests/plugins/*.ini"), 2); }
 
 Test(examples, mistakes_are_refused_with_the_reason)
@@ -107,11 +112,27 @@ Test(examples, mistakes_are_refused_with_the_reason)
 	cr_expect_geq(for_all("tests/plugins/refused/*.ini", refuse), 27);
 }
 
+/* "= name", and a blank or the end of the line behind it, somewhere in the file. */
+static bool uses(const char *path, const char *name)
+{
+	char line[512], words[128];
+	FILE *f = fopen(path, "r");
+	bool found = false;
+	snprintf(words, sizeof words, "= %s", name);
+	while (f && !found && fgets(line, sizeof line, f)) {
+		const char *at = line[0] == ';' ? NULL : strstr(line, words);
+		found = at && strchr(" \r\n", at[strlen(words)]);
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
 Test(examples, every_plugin_has_one)
 {
-	static const char *const kinds[] = {
-		"layers", "losses", "optimizers", "schedules", "regularizers", "reports", NULL
-	};
+	static const char *const kinds[] = { "layers",       "losses",        "optimizers", "schedules",
+		                                 "regularizers", "augmentations", "attacks",    "pruners",
+		                                 "detectors",    "reports",       NULL };
 	char path[4096];
 	for (int k = 0; kinds[k]; k++) {
 		glob_t found = { 0 };
@@ -120,10 +141,7 @@ Test(examples, every_plugin_has_one)
 		for (size_t i = 0; i < found.gl_pathc; i++) {
 			const char *folder = found.gl_pathv[i], *name = strrchr(folder, '/') + 1;
 			snprintf(path, sizeof path, "%s/%s.ini", folder, name);
-			FILE *f = fopen(path, "r");
-			cr_expect(f, "%s is missing", path);
-			if (f)
-				fclose(f);
+			cr_expect(uses(path, name), "%s is missing, or does not use '%s'", path, name);
 		}
 		globfree(&found);
 	}
