@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(C::THREADS, 1) matmul_tile(struct product_piec
 
 /* Several products, each with blocks of its own: the derivatives in a layer's weights and in its input. */
 template <class C>
-__global__ void __launch_bounds__(C::THREADS, 1) matmul_many(struct product_list list)
+__global__ void __launch_bounds__(C::THREADS, 384 / C::THREADS) matmul_many(struct product_list list)
 {
 	__shared__ struct tile_room<C> room;
 	int k = 0;

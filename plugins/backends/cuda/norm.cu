@@ -26,6 +26,8 @@ struct norm {
 	double eps;
 	double inv_n;
 	int32_t gamma, beta, mean, inv; /* 0 if one number is for all channels, else 1 */
+	bool from_var;                  /* inv has variances: 1 / sqrt(inv + var_eps) is meant */
+	float var_eps;
 };
 
 /* Count, mean and summed squared distances from it. */
@@ -147,7 +149,8 @@ static __device__ __forceinline__ void finish(const struct norm &v, const result
 /* dx = gamma r (g - dbeta / n - (x - mean) r^2 sum(g (x - mean)) / n) */
 static __device__ __forceinline__ void finish(const struct norm &v, const results &r, int64_t c, const pair &s)
 {
-	double inv = (double)r.inv[c * v.inv], scale = (double)r.gamma[c * v.gamma] * inv;
+	float at = r.inv[c * v.inv];
+	double inv = (double)(v.from_var ? 1.0f / sqrtf(at + v.var_eps) : at), scale = (double)r.gamma[c * v.gamma] * inv;
 	if (r.first)
 		r.first[c] = (float)(s.gx * inv);
 	if (r.second)
@@ -435,19 +438,68 @@ static bool supports(const struct rein_program *p, const struct rein_prog_instr 
 static int64_t workspace(const struct cuda *cuda, const struct rein_program *p, int32_t n, const int32_t *instr)
 {
 	(void)cuda;
-	(void)n;
 	struct norm v;
-	norm_of(&p->value[p->instr[instr[0]].in[0]], p->instr[instr[0]].attr.axes, &v);
+	const struct rein_prog_instr *i = &p->instr[instr[n - 1]];
+	norm_of(&p->value[i->in[0]], i->attr.axes, &v);
 	cut(&v, false);
 	return (partial_bytes(&v) + 15) / 16 * 16 + v.channels * (int64_t)sizeof(float4);
+}
+
+/* 1 / sqrt(var + eps) that batch_norm_dx is given and nobody else reads: div, sqrt, add. */
+struct inverse {
+	int32_t op[3], var;
+	float eps;
+};
+static bool number_of(const struct rein_program *p, int32_t v, float *x)
+{
+	const struct rein_prog_instr *i = &p->instr[p->value[v].instr];
+	if (i->op != REIN_OP_CONST || p->value[v].count != 1 || p->value[v].dtype != REIN_REAL_T)
+		return false;
+	*x = i->attr.data ? *static_cast<const float *>(i->attr.data) : (float)i->attr.par[0];
+	return true;
+}
+static bool find_inverse(const struct rein_program *p, const struct rein_prog_instr *dx, struct inverse *d)
+{
+	static const uint32_t want[] = { REIN_OP_DIV, REIN_OP_SQRT, REIN_OP_ADD };
+	int32_t v = dx->op == REIN_OP_BATCH_NORM_DX ? dx->in[3] : -1;
+	float one = 0;
+	for (int k = 0; k < 3 && v >= 0; k++) {
+		const struct rein_prog_instr *i = &p->instr[p->value[v].instr];
+		if (i->op != want[k] || p->value[v].uses != 1)
+			return false;
+		d->op[k] = p->value[v].instr;
+		if (k == 0 && (!number_of(p, i->in[0], &one) || one != 1))
+			return false;
+		if (k == 2 && !number_of(p, i->in[1], &d->eps))
+			return false;
+		v = i->in[k == 0];
+	}
+	d->var = v;
+	return v >= 0 && p->value[v].count == p->value[dx->in[3]].count;
+}
+
+static rein_status match(struct cuda *cuda, const struct rein_program *p, struct rein_plan *plan)
+{
+	(void)cuda;
+	for (int32_t k = 0; k < (int32_t)p->n_instr; k++) {
+		struct inverse d;
+		if (!find_inverse(p, &p->instr[k], &d))
+			continue;
+		int32_t list[] = { d.op[2], d.op[1], d.op[0], k };
+		bool alone = true;
+		for (int m = 0; m < 4; m++)
+			alone = alone && plan->kernel[list[m]] == list[m];
+		if (alone && cuda_may_join(p, plan, 4, list))
+			cuda_join(p, plan, 4, list);
+	}
+	return REIN_OK;
 }
 
 static bool by_four(const void *p) { return ((uintptr_t)p & 15) == 0; }
 
 static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 {
-	(void)n;
-	const struct rein_prog_instr *i = &b->p->instr[instr[0]];
+	const struct rein_prog_instr *i = &b->p->instr[instr[n - 1]];
 	const struct rein_prog_value *x = cuda_in(b, i, 0);
 	bool dx = i->op == REIN_OP_BATCH_NORM_DX, alone = i->op == REIN_OP_MOMENTS;
 	const float *from = cuda_in_mem<float>(b, i, 0), *g = dx ? cuda_in_mem<float>(b, i, 4) : NULL;
@@ -469,10 +521,13 @@ static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 		return launch<gather_stats, false>(b, &v, from, NULL, r, y);
 	}
 	r.mean = cuda_in_mem<float>(b, i, 2);
-	r.inv = cuda_in_mem<float>(b, i, 3);
+	struct inverse d;
+	v.from_var = n > 1 && find_inverse(b->p, i, &d);
+	v.var_eps = v.from_var ? d.eps : 0;
+	r.inv = v.from_var ? static_cast<const float *>(b->mem[d.var]) : cuda_in_mem<float>(b, i, 3);
 	v.mean = cuda_in(b, i, 2)->count > 1;
 	v.inv = cuda_in(b, i, 3)->count > 1;
 	return launch<gather_pair, true>(b, &v, from, g, r, y);
 }
 
-extern const struct cuda_family cuda_norm = { "norm", supports, workspace, emit, NULL };
+extern const struct cuda_family cuda_norm = { "norm", supports, workspace, emit, match };
