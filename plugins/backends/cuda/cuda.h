@@ -213,6 +213,8 @@ static inline bool cuda_is_elementwise(uint32_t op) { return op >= REIN_OP_ADD &
  * get home NONE. Instructions in ascending order. */
 bool cuda_may_join(const struct rein_program *, const struct rein_plan *, int32_t n, const int32_t *instr);
 void cuda_join(const struct rein_program *, struct rein_plan *, int32_t n, const int32_t *instr);
+/* The same, at the place of the first, which all but itself read nothing else of. */
+void cuda_join_first(const struct rein_program *, struct rein_plan *, int32_t n, const int32_t *instr);
 
 /* Appends an empty item; NULL where there is no memory. */
 struct cuda_item *cuda_append(struct cuda_build *, uint32_t kind, const char *name);

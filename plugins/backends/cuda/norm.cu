@@ -16,7 +16,7 @@
  * batch_norm_dx the same with x and g. A channel that fits one block's registers is read once and
  * never again (one launch, 8 or 12 bytes per element).
  */
-#include "device.h"
+#include "tile.h"
 
 struct norm {
 	int64_t outer, channels, inner, n; /* n = outer inner, elements of a channel */
@@ -280,7 +280,7 @@ static __device__ __forceinline__ float applied(const float4 &a, float x, float 
  * W elements, 4 of them at a time if inner is a multiple of 4. */
 template <bool DX, int W>
 __global__ void norm_apply(struct norm v, const float *__restrict__ x, const float *__restrict__ g,
-                           const float4 *__restrict__ apply, float *__restrict__ y)
+                           const float4 *__restrict__ apply, float *__restrict__ y, struct tile_end end)
 {
 	for (CUDA_EACH(e, v.channels * v.n / W)) {
 		uint32_t row = cuda_quot((uint32_t)(e * W), v.by_inner);
@@ -290,10 +290,13 @@ __global__ void norm_apply(struct norm v, const float *__restrict__ x, const flo
 			float4 p = reinterpret_cast<const float4 *>(x)[e], q = p;
 			if (DX)
 				q = reinterpret_cast<const float4 *>(g)[e];
-			reinterpret_cast<float4 *>(y)[e] = make_float4(applied<DX>(a, p.x, q.x), applied<DX>(a, p.y, q.y),
-			                                               applied<DX>(a, p.z, q.z), applied<DX>(a, p.w, q.w));
+			const float r[4] = { applied<DX>(a, p.x, q.x), applied<DX>(a, p.y, q.y), applied<DX>(a, p.z, q.z),
+				                 applied<DX>(a, p.w, q.w) };
+			const size_t at = (size_t)e * 4;
+			reinterpret_cast<float4 *>(y)[e] = make_float4(tile_act(end, at, r[0]), tile_act(end, at + 1, r[1]),
+			                                               tile_act(end, at + 2, r[2]), tile_act(end, at + 3, r[3]));
 		} else {
-			y[e] = applied<DX>(a, x[e], DX ? g[e] : 0);
+			tile_put(end, y, (size_t)e, 0, applied<DX>(a, x[e], DX ? g[e] : 0));
 		}
 	}
 }
@@ -302,7 +305,7 @@ __global__ void norm_apply(struct norm v, const float *__restrict__ x, const flo
 template <class G, bool DX, int R>
 __global__ void __launch_bounds__(512)
 	norm_once(struct norm v, const float *__restrict__ x, const float *__restrict__ g, struct results r, float4 *apply,
-              float *__restrict__ y)
+              float *__restrict__ y, struct tile_end end)
 {
 	typedef typename G::result S;
 	__shared__ S room[16];
@@ -337,7 +340,7 @@ __global__ void __launch_bounds__(512)
 	for (int k = 0; k < R; k++) {
 		uint32_t e = threadIdx.x + k * blockDim.x;
 		if (e < count)
-			y[place(v, c, e)] = applied<DX>(how, a[k], b[k]);
+			tile_put(end, y, place(v, c, e), 0, applied<DX>(how, a[k], b[k]));
 	}
 }
 
@@ -399,7 +402,7 @@ static bool once(const struct norm *v)
 
 template <class G, bool DX>
 static rein_status launch(struct cuda_build *b, const struct norm *v, const float *x, const float *g, struct results r,
-                          float *y)
+                          float *y, const struct tile_end *end)
 {
 	typedef typename G::result S;
 	S *partial = static_cast<S *>(b->work);
@@ -407,10 +410,10 @@ static rein_status launch(struct cuda_build *b, const struct norm *v, const floa
 	if (y && once(v)) {
 		unsigned block = v->n <= 256 ? 64 : v->n <= 2048 ? 256 : 512;
 		if (v->n <= 4 * block)
-			return cuda_launch(b, (norm_once<G, DX, 4>), (unsigned)v->channels, block, 0, *v, x, g, r, apply, y);
+			return cuda_launch(b, (norm_once<G, DX, 4>), (unsigned)v->channels, block, 0, *v, x, g, r, apply, y, *end);
 		if (v->n <= 8 * block)
-			return cuda_launch(b, (norm_once<G, DX, 8>), (unsigned)v->channels, block, 0, *v, x, g, r, apply, y);
-		return cuda_launch(b, (norm_once<G, DX, 16>), (unsigned)v->channels, block, 0, *v, x, g, r, apply, y);
+			return cuda_launch(b, (norm_once<G, DX, 8>), (unsigned)v->channels, block, 0, *v, x, g, r, apply, y, *end);
+		return cuda_launch(b, (norm_once<G, DX, 16>), (unsigned)v->channels, block, 0, *v, x, g, r, apply, y, *end);
 	}
 	int64_t groups = tall(v) ? (v->channels + 31) / 32 : v->channels;
 	uint32_t *ticket = v->pieces > 1 ? cuda_tickets(b, groups) : NULL;
@@ -424,8 +427,8 @@ static rein_status launch(struct cuda_build *b, const struct norm *v, const floa
 		return s;
 	int64_t count = v->channels * v->n;
 	if (v->quads)
-		return cuda_launch(b, (norm_apply<DX, 4>), cuda_blocks(count / 4, 256), 256, 0, *v, x, g, apply, y);
-	return cuda_launch(b, (norm_apply<DX, 1>), cuda_blocks(count, 256), 256, 0, *v, x, g, apply, y);
+		return cuda_launch(b, (norm_apply<DX, 4>), cuda_blocks(count / 4, 256), 256, 0, *v, x, g, apply, y, *end);
+	return cuda_launch(b, (norm_apply<DX, 1>), cuda_blocks(count, 256), 256, 0, *v, x, g, apply, y, *end);
 }
 
 static bool supports(const struct rein_program *p, const struct rein_prog_instr *i)
@@ -439,7 +442,7 @@ static int64_t workspace(const struct cuda *cuda, const struct rein_program *p, 
 {
 	(void)cuda;
 	struct norm v;
-	const struct rein_prog_instr *i = &p->instr[instr[n - 1]];
+	const struct rein_prog_instr *i = tail_head(p, n, instr);
 	norm_of(&p->value[i->in[0]], i->attr.axes, &v);
 	cut(&v, false);
 	return (partial_bytes(&v) + 15) / 16 * 16 + v.channels * (int64_t)sizeof(float4);
@@ -478,9 +481,12 @@ static bool find_inverse(const struct rein_program *p, const struct rein_prog_in
 	return v >= 0 && p->value[v].count == p->value[dx->in[3]].count;
 }
 
+static bool has_tail(const struct rein_prog_instr *i) { return i->op == REIN_OP_BATCH_NORM; }
+
 static rein_status match(struct cuda *cuda, const struct rein_program *p, struct rein_plan *plan)
 {
 	(void)cuda;
+	tail_match_early(p, plan, has_tail);
 	for (int32_t k = 0; k < (int32_t)p->n_instr; k++) {
 		struct inverse d;
 		if (!find_inverse(p, &p->instr[k], &d))
@@ -499,26 +505,27 @@ static bool by_four(const void *p) { return ((uintptr_t)p & 15) == 0; }
 
 static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 {
-	const struct rein_prog_instr *i = &b->p->instr[instr[n - 1]];
+	const struct rein_prog_instr *i = tail_head(b->p, n, instr);
 	const struct rein_prog_value *x = cuda_in(b, i, 0);
 	bool dx = i->op == REIN_OP_BATCH_NORM_DX, alone = i->op == REIN_OP_MOMENTS;
 	const float *from = cuda_in_mem<float>(b, i, 0), *g = dx ? cuda_in_mem<float>(b, i, 4) : NULL;
-	float *y = alone ? NULL : cuda_out_mem<float>(b, i, 0);
+	struct tile_end end;
+	float *y = tail_of(b, n, instr, 0, &end);
 	struct norm v;
 	norm_of(x, i->attr.axes, &v);
-	cut(&v, by_four(from) && by_four(g) && by_four(y));
+	cut(&v, by_four(from) && by_four(g) && (alone || by_four(y)));
 	v.eps = i->attr.par[0];
 	struct results r = {
 		cuda_out_mem<float>(b, i, alone ? 0 : 1), cuda_out_mem<float>(b, i, alone ? 1 : 2), NULL, NULL, NULL, NULL, NULL
 	};
 	if (alone)
-		return launch<gather_stats, false>(b, &v, from, NULL, r, NULL);
+		return launch<gather_stats, false>(b, &v, from, NULL, r, NULL, &end);
 	r.gamma = cuda_in_mem<float>(b, i, 1);
 	v.gamma = cuda_in(b, i, 1)->count > 1;
 	if (!dx) {
 		r.beta = cuda_in_mem<float>(b, i, 2);
 		v.beta = cuda_in(b, i, 2)->count > 1;
-		return launch<gather_stats, false>(b, &v, from, NULL, r, y);
+		return launch<gather_stats, false>(b, &v, from, NULL, r, y, &end);
 	}
 	r.mean = cuda_in_mem<float>(b, i, 2);
 	struct inverse d;
@@ -527,7 +534,7 @@ static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 	r.inv = v.from_var ? static_cast<const float *>(b->mem[d.var]) : cuda_in_mem<float>(b, i, 3);
 	v.mean = cuda_in(b, i, 2)->count > 1;
 	v.inv = cuda_in(b, i, 3)->count > 1;
-	return launch<gather_pair, true>(b, &v, from, g, r, y);
+	return launch<gather_pair, true>(b, &v, from, g, r, y, &end);
 }
 
 extern const struct cuda_family cuda_norm = { "norm", supports, workspace, emit, match };

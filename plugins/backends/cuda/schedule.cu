@@ -53,10 +53,11 @@ bool cuda_may_join(const struct rein_program *p, const struct rein_plan *plan, i
 	return true;
 }
 
-void cuda_join(const struct rein_program *p, struct rein_plan *plan, int32_t n, const int32_t *instr)
+static void join_at(const struct rein_program *p, struct rein_plan *plan, int32_t n, const int32_t *instr,
+                    int32_t kernel)
 {
 	for (int32_t m = 0; m < n; m++)
-		plan->kernel[instr[m]] = instr[n - 1];
+		plan->kernel[instr[m]] = kernel;
 	for (int32_t m = 0; m < n; m++)
 		for (uint32_t o = 0; o < p->instr[instr[m]].n_out; o++) {
 			int32_t v = p->instr[instr[m]].out[o];
@@ -67,6 +68,14 @@ void cuda_join(const struct rein_program *p, struct rein_plan *plan, int32_t n, 
 			if (inside == p->value[v].uses)
 				plan->home[v] = REIN_HOME_NONE;
 		}
+}
+void cuda_join(const struct rein_program *p, struct rein_plan *plan, int32_t n, const int32_t *instr)
+{
+	join_at(p, plan, n, instr, instr[n - 1]);
+}
+void cuda_join_first(const struct rein_program *p, struct rein_plan *plan, int32_t n, const int32_t *instr)
+{
+	join_at(p, plan, n, instr, instr[0]);
 }
 
 /* --- one op a kernel -------------------------------------------------------------------------------- */
@@ -110,7 +119,7 @@ static rein_status finish(struct cuda *cuda, const struct rein_host *host, const
 		int32_t n = 0;
 		if (!number[k])
 			continue;
-		for (uint32_t j = 0; j <= k && j < p->n_instr; j++)
+		for (uint32_t j = 0; j < p->n_instr; j++)
 			if (plan->kernel[j] == (int32_t)k)
 				list[n++] = (int32_t)j;
 		const struct cuda_family *f = n ? cuda_family_of(p, n, list) : NULL;

@@ -235,6 +235,24 @@ void tail_match(const struct rein_program *p, struct rein_plan *plan, bool (*is)
 	}
 }
 
+void tail_match_early(const struct rein_program *p, struct rein_plan *plan, bool (*is)(const struct rein_prog_instr *))
+{
+	for (int32_t k = 0; k < (int32_t)p->n_instr; k++) {
+		struct tail t;
+		memset(&t, 0, sizeof t);
+		t.plan = plan;
+		if (!is(&p->instr[k]) || plan->kernel[k] != k)
+			continue;
+		begin(&t, p, k);
+		match_act(&t);
+		if (t.n == 1 || t.times >= 0 || t.gate >= 0)
+			continue;
+		cuda_join_first(p, plan, t.n, t.list);
+		for (int32_t m = 0; m < t.n; m++)
+			plan->in_place[p->instr[t.list[m]].out[0]] = 0;
+	}
+}
+
 const struct rein_prog_instr *tail_head(const struct rein_program *p, int32_t n, const int32_t *instr)
 {
 	for (int32_t m = 0; m < n; m++)

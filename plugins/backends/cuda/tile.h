@@ -264,11 +264,9 @@ struct tile_end {
 	const float *times;  /* TIMES: the result is multiplied by y, element by element; DSIGMOID: by y (1 - y) */
 	const uint8_t *gate; /* GATE: the result is 0 where this is 1; LEAKY_GATE: times slope */
 };
-/* Writes number v of column `col` to y[at]. */
-static __device__ __forceinline__ void tile_put(const struct tile_end &f, float *y, size_t at, int col, float v)
+/* What becomes of number v at place `at`. */
+static __device__ __forceinline__ float tile_act(const struct tile_end &f, size_t at, float v)
 {
-	if (f.bias)
-		v += f.bias[col];
 	switch (f.act) {
 	case TILE_RELU:
 		if (f.mask)
@@ -296,7 +294,12 @@ static __device__ __forceinline__ void tile_put(const struct tile_end &f, float 
 	}
 	default: break;
 	}
-	y[at] = v;
+	return v;
+}
+/* Writes number v of column `col` to y[at]. */
+static __device__ __forceinline__ void tile_put(const struct tile_end &f, float *y, size_t at, int col, float v)
+{
+	y[at] = tile_act(f, at, f.bias ? v + f.bias[col] : v);
 }
 
 /* --- tail.cu: elementwise ops that the kernel of the op before them does ------------------------------ */
@@ -304,6 +307,8 @@ static __device__ __forceinline__ void tile_put(const struct tile_end &f, float 
  * (0: none) and an activation, or the derivative of one. */
 void tail_match(const struct rein_program *, struct rein_plan *, bool (*is)(const struct rein_prog_instr *),
                 uint32_t axis);
+/* Joins activations to heads whose other results may be wanted before: the kernel stays where the head is. */
+void tail_match_early(const struct rein_program *, struct rein_plan *, bool (*is)(const struct rein_prog_instr *));
 /* The op of a group so made that its tail is behind. */
 const struct rein_prog_instr *tail_head(const struct rein_program *, int32_t n, const int32_t *instr);
 /* What the tail comes to, and the result's memory. */
