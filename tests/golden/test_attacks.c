@@ -280,13 +280,16 @@ Test(attacks, what_a_model_cannot_carry_is_said_before_it_starts)
 	const char *two = "moons samples=50", *three = "shapes classes=3 size=8 samples=30";
 	const char *flat2 = "out = linear units=2", *flat3 = "flat = flatten\nout = linear units=3";
 
-	refused("apgd loss=dlr", "cross_entropy", two, flat2, "loss=dlr needs 3 classes");
+	refused("apgd loss=dlr", "cross_entropy", two, flat2, "loss=dlr needs 3 classes, the model has 2");
 	refused("apgd loss=dlr targets=2", "cross_entropy", three, flat3, "needs 4 classes");
 	refused("square", "cross_entropy", two, flat2, "square needs images");
 	refused("spatial", "cross_entropy", two, flat2, "spatial needs images");
 	refused("square norm=l2", "cross_entropy", "shapes classes=3 size=4 samples=30", flat3, "5x5");
 	refused("fgsm", "bce", two, "out = linear units=1", "one output per class");
-	refused("fgsm target=class class=7", "cross_entropy", two, flat2, "not a class of the model");
+	refused("fgsm target=class class=7", "cross_entropy", two, flat2, "class=7 is no class of the model, which has 0 to 1");
+	refused("pgd target=class", "cross_entropy", two, flat2, "class=-1 is no class");
+	refused("pgd class=1", "cross_entropy", two, flat2, "class=1 is for target=class alone");
+	refused("fgsm epsilon=0.1,0.2,0.1", "cross_entropy", two, flat2, "size 0.1 is there twice");
 	refused("fgsm epsilon=-1", "cross_entropy", two, flat2, "epsilon");
 }
 

@@ -175,8 +175,10 @@ static inline void apgd_prepare(struct apgd_search *c, struct rein_rec *r)
 {
 	int64_t classes = (int64_t)c->m->classes;
 	if (c->loss == APGD_DLR && classes < (c->targets ? 4 : 3)) {
-		rein_refuse(r, c->targets ? "loss=dlr towards a class needs 4 classes; use loss=margin or loss=ce"
-		                          : "loss=dlr needs 3 classes; use loss=margin or loss=ce");
+		char why[128];
+		snprintf(why, sizeof why, "loss=dlr%s classes, the model has %lld; use loss=margin or loss=ce",
+		         c->targets ? " towards a class needs 4" : " needs 3", (long long)classes);
+		rein_refuse(r, why);
 		return;
 	}
 	c->targets = c->targets < classes ? c->targets : classes - 1;

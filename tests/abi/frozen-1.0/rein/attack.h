@@ -13,6 +13,8 @@
 #ifndef REIN_ATTACK_H
 #define REIN_ATTACK_H
 
+#include <stdio.h>
+
 #include "math.h"
 
 struct rein_attack_vt {
@@ -93,17 +95,29 @@ static inline rein_val rein_pick_rows(struct rein_rec *r, rein_val c, rein_val a
 	{                                          \
 		"none", "next", "least", "class", NULL \
 	}
-/* A row `class=` for a field int64_t class_. */
-#define REIN_GOAL_ROW(S)                                                                                              \
-	{                                                                                                                 \
-		"class", "0", "the class of target=class", REIN_KEY_INT, 0, REIN_FIELD_(S, class_, int64_t), 0, 0, 1e9, NULL, \
-			NULL                                                                                                      \
+/* A row `class=` for a field int64_t class_; -1: not given. */
+#define REIN_GOAL_ROW(S)                                                               \
+	{                                                                                  \
+		"class", "-1", "the class of target=class, from 0; -1: none", REIN_KEY_INT, 0, \
+			REIN_FIELD_(S, class_, int64_t), 0, -1, 1e9, NULL, NULL                    \
 	}
 struct rein_goal {
 	int32_t towards; /* 0: away from y */
 	rein_val y;      /* (N) the class to leave, or to reach */
 	rein_val free;   /* bool (N): the sample is not in its goal already by its label; or NONE */
 };
+/* Refuses a class= that is not there, or not asked for. */
+static inline void rein_goal_check(struct rein_rec *r, const struct rein_model *m, int32_t target, int64_t class_)
+{
+	char why[160] = "";
+	if (target != REIN_GOAL_CLASS && class_ >= 0)
+		snprintf(why, sizeof why, "class=%lld is for target=class alone", (long long)class_);
+	else if (target == REIN_GOAL_CLASS && (class_ < 0 || class_ >= (int64_t)m->classes))
+		snprintf(why, sizeof why, "target=class: class=%lld is no class of the model, which has 0 to %lld",
+		         (long long)class_, (long long)m->classes - 1);
+	if (*why)
+		rein_refuse(r, why);
+}
 static inline struct rein_goal rein_goal_of(struct rein_rec *r, const struct rein_model *m, rein_val x, rein_val y,
                                             int32_t target, int64_t class_)
 {
@@ -113,11 +127,9 @@ static inline struct rein_goal rein_goal_of(struct rein_rec *r, const struct rei
 		g.y = rein_where(r, rein_lt(r, y, k), rein_add(r, y, one), zero);
 	if (target == REIN_GOAL_LEAST)
 		g.y = rein_argmax(r, rein_neg(r, rein_forward(r, m, x, REIN_EVAL)));
-	if (target == REIN_GOAL_CLASS) {
-		if (class_ >= (int64_t)m->classes)
-			rein_refuse(r, "class= is not a class of the model");
+	if (target == REIN_GOAL_CLASS)
 		g.y = rein_like(r, y, (double)class_);
-	}
+	rein_goal_check(r, m, target, class_);
 	if (g.towards)
 		g.free = rein_not(r, rein_eq(r, g.y, y));
 	return g;
