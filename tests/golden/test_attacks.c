@@ -102,36 +102,77 @@ Test(attacks, figures_agree_with_the_libraries)
 }
 
 /* --- laws ------------------------------------------------------------------------------------ */
-/* Each attack with a size %s, the norm that it is the size of (-1: none), and what makes it do
- * nothing where it has no size. */
-static const struct {
-	const char *line;
+/* Attacks with a size %s and the norm that it is the size of (-1: none). Attacks that have no line
+ * here are found in the registry and held as `name epsilon=%s`, so a new one is held too; one that
+ * has no size needs a line, without %s, and what makes it do nothing. */
+struct law {
+	const char *line, *nothing;
 	int norm;
-} laws[] = {
-	{ "fgsm epsilon=%s", REIN_LINF },
-	{ "fgsm epsilon=%s norm=l2", REIN_L2 },
-	{ "ffgsm epsilon=%s restarts=2", REIN_LINF },
-	{ "ffgsm epsilon=%s start=sign", REIN_LINF },
-	{ "pgd epsilon=%s steps=4", REIN_LINF },
-	{ "pgd epsilon=%s steps=4 norm=l2 restarts=2", REIN_L2 },
-	{ "pgd epsilon=%s steps=4 target=class class=3", REIN_LINF },
-	{ "mifgsm epsilon=%s steps=4", REIN_LINF },
-	{ "tpgd epsilon=%s steps=4", REIN_LINF },
-	{ "deepfool epsilon=%s", REIN_L2 },
-	{ "carlini_wagner epsilon=%s steps=30 searches=2 initial=1", REIN_L2 },
-	{ "apgd epsilon=%s steps=10", REIN_LINF },
-	{ "apgd epsilon=%s steps=10 norm=l2 loss=dlr", REIN_L2 },
-	{ "apgd epsilon=%s steps=5 loss=dlr targets=3", REIN_LINF },
-	{ "apgd epsilon=%s steps=5 loss=margin restarts=2", REIN_LINF },
-	{ "square epsilon=%s queries=30", REIN_LINF },
-	{ "square epsilon=%s queries=30 norm=l2", REIN_L2 },
-	{ "noise epsilon=%s repeats=5", REIN_LINF },
-	{ "noise epsilon=%s repeats=5 kind=gaussian", REIN_L2 },
-	{ "noise epsilon=%s repeats=5 kind=salt_pepper", -1 },
-	{ "ensemble epsilon=%s steps=5 targets=2 queries=20", REIN_LINF },
-	{ "ensemble epsilon=%s steps=5 targets=2 queries=20 norm=l2", REIN_L2 },
 };
-#define N_LAW ((int)(sizeof laws / sizeof *laws))
+static const struct law lines[] = {
+	{ "fgsm epsilon=%s", NULL, REIN_LINF },
+	{ "fgsm epsilon=%s norm=l2", NULL, REIN_L2 },
+	{ "ffgsm epsilon=%s restarts=2", NULL, REIN_LINF },
+	{ "ffgsm epsilon=%s start=sign", NULL, REIN_LINF },
+	{ "pgd epsilon=%s steps=4", NULL, REIN_LINF },
+	{ "pgd epsilon=%s steps=4 norm=l2 restarts=2", NULL, REIN_L2 },
+	{ "pgd epsilon=%s steps=4 target=class class=3", NULL, REIN_LINF },
+	{ "mifgsm epsilon=%s steps=4", NULL, REIN_LINF },
+	{ "tpgd epsilon=%s steps=4", NULL, REIN_LINF },
+	{ "deepfool epsilon=%s", NULL, REIN_L2 },
+	{ "carlini_wagner epsilon=%s steps=30 searches=2 initial=1", NULL, REIN_L2 },
+	{ "apgd epsilon=%s steps=10", NULL, REIN_LINF },
+	{ "apgd epsilon=%s steps=10 norm=l2 loss=dlr", NULL, REIN_L2 },
+	{ "apgd epsilon=%s steps=5 loss=dlr targets=3", NULL, REIN_LINF },
+	{ "apgd epsilon=%s steps=5 loss=margin restarts=2", NULL, REIN_LINF },
+	{ "square epsilon=%s queries=30", NULL, REIN_LINF },
+	{ "square epsilon=%s queries=30 norm=l2", NULL, REIN_L2 },
+	{ "noise epsilon=%s repeats=5", NULL, REIN_LINF },
+	{ "noise epsilon=%s repeats=5 kind=gaussian", NULL, REIN_L2 },
+	{ "noise epsilon=%s repeats=5 kind=salt_pepper", NULL, -1 },
+	{ "ensemble epsilon=%s steps=5 targets=2 queries=20", NULL, REIN_LINF },
+	{ "ensemble epsilon=%s steps=5 targets=2 queries=20 norm=l2", NULL, REIN_L2 },
+	{ "spatial rotation=20 translation=1", "spatial rotation=0 translation=0", -1 },
+};
+#define N_LINE  ((int)(sizeof lines / sizeof *lines))
+#define MAX_LAW 100
+static struct law laws[MAX_LAW];
+static int n_law;
+
+static bool has_line(const char *name)
+{
+	size_t n = strlen(name);
+
+	for (int i = 0; i < N_LINE; i++)
+		if (!strncmp(lines[i].line, name, n) && lines[i].line[n] == ' ')
+			return true;
+	return false;
+}
+
+/* The lines, and every other attack there is. */
+static void find_laws(void)
+{
+	struct registry *r = registry_create(0, NULL);
+	static char text[MAX_LAW][80];
+	int attacks = 0;
+
+	memcpy(laws, lines, sizeof lines);
+	n_law = N_LINE;
+	for (int i = 0; i < registry_count(r); i++) {
+		const struct component *c = registry_at(r, i);
+		if (c->c.kind != REIN_ATTACK)
+			continue;
+		attacks++;
+		if (has_line(c->c.name))
+			continue;
+		cr_assert(n_law < MAX_LAW);
+		snprintf(text[n_law], sizeof *text, "%s epsilon=%%s", c->c.name);
+		laws[n_law] = (struct law){ text[n_law], NULL, REIN_LINF };
+		n_law++;
+	}
+	cr_assert(attacks >= 12, "only %d attacks were found", attacks);
+	registry_destroy(r);
+}
 
 static const char *const head =
 	"[run]\nconfig = 1\nepochs = 1\nbatch = 40\nshuffle = no\neval_batch = %d\n"
@@ -162,6 +203,8 @@ static const char *with_size(int law, const char *size)
 	static char line[200];
 	const char *at = strstr(laws[law].line, "%s");
 
+	if (!at)
+		return laws[law].line;
 	snprintf(line, sizeof line, "%.*s%s%s", (int)(at - laws[law].line), laws[law].line, size, at + 2);
 	return line;
 }
@@ -172,9 +215,31 @@ static const struct outcome *outcome_of(const struct lab *l, int stage)
 	return &t->stage[stage].robust->outcome[0];
 }
 
+/* An attack without a size, told to do nothing and not. */
+static void law_without_size(const struct law *law)
+{
+	for (int k = 0; k < 2; k++) {
+		struct metrics m = { 0 };
+		struct lab l;
+		open_law(&l, 64, k ? law->line : law->nothing, "r = attack with=a split=train limit=70 save=yes");
+		last_row(&l, &m);
+		double clean = metrics_get(&m, "r.clean_accuracy"), robust = metrics_get(&m, "a.robust_accuracy");
+		cr_expect(k ? robust < clean : robust == clean, "%s: %g of %g", k ? law->line : law->nothing, robust, clean);
+		for (int64_t s = 0; s < 70 && !k; s++)
+			cr_expect_leq(outcome_of(&l, 0)->linf[s], 1e-6F, "%s", law->nothing);
+		metrics_finish(&m);
+		lab_close(&l);
+	}
+}
+
 Test(attacks, size_zero_changes_nothing_and_results_stay_in_the_ball)
 {
-	for (int i = 0; i < N_LAW; i++) {
+	find_laws();
+	for (int i = 0; i < n_law; i++) {
+		if (laws[i].nothing) {
+			law_without_size(&laws[i]);
+			continue;
+		}
 		struct metrics m = { 0 };
 		struct lab l;
 		open_law(&l, 64, with_size(i, "0,0.07"), "r = attack with=a split=train limit=70 save=yes");
@@ -218,10 +283,11 @@ Test(attacks, nothing_of_the_model_is_touched)
 	struct lab plain;
 	int64_t n, k;
 
+	find_laws();
 	open_law(&plain, 64, "fgsm", "one = train\ntwo = train");
 	last_row(&plain, &m);
 	float *want = everything(&plain, &n);
-	for (int i = 0; i < N_LAW; i++) {
+	for (int i = 0; i < n_law; i++) {
 		struct lab l;
 		open_law(&l, 64, with_size(i, "0.1"), "one = train\nr = attack with=a split=train limit=20\ntwo = train");
 		last_row(&l, &m);
@@ -238,7 +304,8 @@ Test(attacks, nothing_of_the_model_is_touched)
 
 Test(attacks, the_batch_does_not_matter)
 {
-	for (int i = 0; i < N_LAW; i++) {
+	find_laws();
+	for (int i = 0; i < n_law; i++) {
 		struct metrics m = { 0 };
 		struct lab a, b;
 		int differ = 0;
@@ -286,7 +353,8 @@ Test(attacks, what_a_model_cannot_carry_is_said_before_it_starts)
 	refused("spatial", "cross_entropy", two, flat2, "spatial needs images");
 	refused("square norm=l2", "cross_entropy", "shapes classes=3 size=4 samples=30", flat3, "5x5");
 	refused("fgsm", "bce", two, "out = linear units=1", "one output per class");
-	refused("fgsm target=class class=7", "cross_entropy", two, flat2, "class=7 is no class of the model, which has 0 to 1");
+	refused("fgsm target=class class=7", "cross_entropy", two, flat2,
+	        "class=7 is no class of the model, which has 0 to 1");
 	refused("pgd target=class", "cross_entropy", two, flat2, "class=-1 is no class");
 	refused("pgd class=1", "cross_entropy", two, flat2, "class=1 is for target=class alone");
 	refused("fgsm epsilon=0.1,0.2,0.1", "cross_entropy", two, flat2, "size 0.1 is there twice");

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
  * tpgd: steps up the divergence from the model's own clean answer, sum_k p_k(x) (log p_k(x) -
- * log p_k(x')), started at x + 0.001 N (formula K6). It needs no labels: the inner search of
+ * log p_k(x')), started at x + sigma N (formula K6). It needs no labels: the inner search of
  * TRADES.
  */
 #include "rein/rein.h"
 
 struct tpgd {
 	struct rein_reals epsilon;
-	double alpha;
+	double alpha, sigma;
 	int64_t steps;
 };
 static const struct rein_key tpgd_keys[] = {
 	REIN_EPSILON(struct tpgd, "8/255", "largest change of a pixel, one or several"),
 	REIN_REAL(struct tpgd, alpha, "0", 0, 1e6, 0, "change of a pixel in a step; 0: 2.5 epsilon / steps"),
 	REIN_INT(struct tpgd, steps, "10", 1, 100000, "steps"),
+	REIN_REAL(struct tpgd, sigma, "0.001", 0, 1e6, REIN_KEY_OVER_MIN, "deviation of the noise that it starts with"),
 	REIN_KEYS_END,
 };
 struct search {
@@ -40,7 +41,7 @@ static rein_val tpgd_perturb(const void *self, struct rein_rec *r, const struct 
 	rein_val n = rein_scalar(r, (double)s->steps);
 	c.epsilon = rein_epsilon(r, &s->epsilon);
 	c.alpha = s->alpha > 0 ? rein_scalar(r, s->alpha) : rein_scale(r, c.epsilon, 2.5 / (double)s->steps);
-	rein_val at = rein_scale(r, rein_random_like(r, "start", REIN_NORMAL, REIN_PER_SAMPLE, x), 0.001);
+	rein_val at = rein_scale(r, rein_random_like(r, "start", REIN_NORMAL, REIN_PER_SAMPLE, x), s->sigma);
 	at = rein_project(r, m, rein_add(r, x, at), x, c.epsilon, REIN_LINF);
 	rein_repeat(r, &loop, &at, body, &c);
 	rein_spent(r, rein_offset(r, n, 1), n);
