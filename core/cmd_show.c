@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * cmd_show.c: rein show sample N FILE | RUN_FOLDER: samples as epochs of training see them, as
- * PNG pictures. Nothing is trained: a sample's augmentations hang on its number, the epoch and
- * the seed alone.
+ * PNG pictures; rein show batch N FILE: the first of a batch in a row, with their labels. Nothing is
+ * trained: a sample's augmentations hang on its number, the epoch and the seed alone.
  */
 #include "checkpoint.h"
 #include "experiment.h"
@@ -31,8 +31,10 @@ struct showing {
 	char *folder;
 	struct list sample, epoch;
 	bool grid;
+	int64_t batch; /* its number, from 0; -1: samples are asked for */
 	struct canvas *sheet;
-	int64_t height, width; /* of a cell of the grid */
+	int rows, columns;     /* of the grid */
+	int64_t height, width; /* of a cell of it */
 	int written;
 };
 
@@ -120,19 +122,24 @@ static void print_target(const struct split *split, const struct shown *sh)
 	putchar('\n');
 }
 
-/* The grid grows a column for each epoch and a row for each sample; its cells have the size of
- * the largest picture of the first row. */
-static void place(struct showing *s, int row, int column, int columns, const int64_t *dim, const float *x)
+/* A cell of the grid; all have the size of the first picture. */
+static void place(struct showing *s, int row, int column, const int64_t *dim, const float *x)
 {
 	if (!s->sheet) {
 		s->height = dim[1];
 		s->width = dim[2];
-		s->sheet =
-			canvas_create(s->sample.n * (s->height + GAP) - GAP, columns * (s->width + GAP) - GAP, dim[0], WHITE);
+		s->sheet = canvas_create(s->rows * (s->height + GAP) - GAP, s->columns * (s->width + GAP) - GAP, dim[0], WHITE);
 	}
 	if (s->sheet)
 		canvas_place(s->sheet, row * (s->height + GAP), column * (s->width + GAP), dim[0],
 		             dim[1] < s->height ? dim[1] : s->height, dim[2] < s->width ? dim[2] : s->width, x);
+}
+
+/* The sample as it is in the batch, in its row. */
+static bool show_in_row(struct showing *s, int i, const struct shown *sh)
+{
+	place(s, 0, i, sh->dim[1], sh->after[0]);
+	return s->sheet || failed("out of memory");
 }
 
 /* The original (of the first epoch asked for) and what it became. */
@@ -142,11 +149,11 @@ static bool show_pictures(struct showing *s, int row, int column, const struct s
 	int64_t sample = s->sample.v[row], epoch = s->epoch.v[column];
 	bool good = true, cut = sh->dim[1][1] != sh->dim[0][1] || sh->dim[1][2] != sh->dim[0][2];
 	if (s->grid && !column)
-		place(s, row, 0, s->epoch.n + 1, sh->dim[0], sh->before);
+		place(s, row, 0, sh->dim[0], sh->before);
 	if (s->grid && cut && !is_picture(sh->rank[1], sh->dim[1]))
 		return failed("the augmented sample is no picture");
 	if (s->grid) {
-		place(s, row, column + 1, s->epoch.n + 1, sh->dim[1], sh->after[0]);
+		place(s, row, column + 1, sh->dim[1], sh->after[0]);
 		return true;
 	}
 	snprintf(name, sizeof name, "%s-%" PRId64, s->split, sample);
@@ -177,7 +184,7 @@ static bool show_one(struct showing *s, int row, int column)
 			print_target(split, &sh);
 		}
 		if (is_picture(sh.rank[0], sh.dim[0]) && is_picture(sh.rank[1], sh.dim[1])) {
-			good = show_pictures(s, row, column, &sh);
+			good = s->batch < 0 ? show_pictures(s, row, column, &sh) : show_in_row(s, row, &sh);
 		} else {
 			print_numbers("as read", sh.rank[0], sh.dim[0], sh.before);
 			print_numbers("as seen", sh.rank[1], sh.dim[1], sh.after[0]);
@@ -187,19 +194,40 @@ static bool show_one(struct showing *s, int row, int column)
 	return good;
 }
 
-static int show(struct showing *s)
+/* The first samples of the batch; as many as there are names for, or fewer. */
+static bool pick_batch(struct showing *s, int64_t count)
+{
+	int64_t epoch = s->epoch.v[0];
+
+	s->sample.n = (int)trainer_batch(s->e->first, s->split, s->batch, epoch, count, s->sample.v, s->e->s->diag);
+	s->epoch.n = 1; /* one batch */
+	s->rows = 1;
+	s->columns = s->sample.n;
+	if (s->sample.n > 0)
+		return true;
+	diag_print(s->e->s->diag, stderr);
+	return false;
+}
+
+static int show(struct showing *s, int64_t count)
 {
 	char why[1024];
 	bool good = folder_make(s->folder, why, sizeof why) || failed(why);
+	s->rows = s->sample.n;
+	s->columns = s->epoch.n + 1;
+	good = good && (s->batch < 0 || pick_batch(s, count));
 	/* epoch by epoch, as torch's generator orders them */
 	for (int k = 0; good && k < s->epoch.n; k++)
 		for (int i = 0; good && i < s->sample.n; i++)
 			good = show_one(s, i, k);
 	if (good && s->sheet) {
-		char *path = path_join(s->folder, "grid.png");
+		char *path = s->batch < 0 ? path_join(s->folder, "grid.png")
+		                          : tool_printf("%s/%s-batch-%" PRId64 ".png", s->folder, s->split, s->batch);
 		good = canvas_write(s->sheet, path, why, sizeof why) || failed(why);
 		if (good)
-			printf("  %s: a row for each sample: as read, then one picture for each epoch\n", path);
+			printf("  %s: %s\n", path,
+			       s->batch < 0 ? "a row for each sample: as read, then one picture for each epoch"
+			                    : "the samples above in a row, as they are in the batch");
 		free(path);
 	}
 	canvas_destroy(s->sheet);
@@ -220,16 +248,21 @@ static int find_config(struct cli *c, char **file, char **folder)
 	return -1;
 }
 
-/* "sample N FILE ..." to "FILE ...". */
+/* "sample N FILE ..." or "batch N FILE ..." to "FILE ...". */
 static int read_operands(struct cli *c, struct showing *s, const char *epoch)
 {
-	if (c->n_operand < 3 || strcmp(c->operand[0], "sample"))
-		return cli_usage(c, "expected: sample NUMBER FILE|RUN_FOLDER");
-	if (!read_list(c->operand[1], &s->sample))
+	s->batch = -1;
+	if (c->n_operand < 3 || (strcmp(c->operand[0], "sample") && strcmp(c->operand[0], "batch")))
+		return cli_usage(c, "expected: sample NUMBER FILE|RUN_FOLDER, or: batch NUMBER FILE|RUN_FOLDER");
+	if (!strcmp(c->operand[0], "batch") && (!parse_int(c->operand[1], &s->batch) || s->batch < 0))
+		return cli_usage(c, "'%s' is not a number of a batch, from 0", c->operand[1]);
+	if (s->batch < 0 && !read_list(c->operand[1], &s->sample))
 		return cli_usage(c, "'%s' is not a number of a sample from 0, nor a list as 0..7 or 3,5", c->operand[1]);
 	if (!read_list(epoch, &s->epoch))
 		return cli_usage(
 			c, "--epoch %s: expected a number, or a list as 1..4; 0 is the sample without training's changes", epoch);
+	if (s->batch >= 0 && (s->epoch.n > 1 || s->grid))
+		return cli_usage(c, "a batch is shown of one epoch, in a row%s", s->grid ? ": --grid is for samples" : "");
 	c->operand += 2;
 	c->n_operand -= 2;
 	return -1;
@@ -237,32 +270,38 @@ static int read_operands(struct cli *c, struct showing *s, const char *epoch)
 
 int cmd_show(int argc, char **argv)
 {
-	const char *epoch = "1", *out = NULL, *variant = NULL;
+	const char *epoch = "1", *out = NULL, *variant = NULL, *count = "8";
 	struct showing show_ = { .split = "train" };
 	const struct cli_option options[] = {
 		{ 'e', "epoch", "LIST", "epochs, from 1, as 3 or 1..4 (default: 1); 0: as evaluation sees it", &epoch, NULL },
 		{ 's', "split", "NAME", "an entry of [data] (default: train)", &show_.split, NULL },
 		{ 'o', "out", "DIR", "where pictures go (default: images/ of the run's folder)", &out, NULL },
 		{ 'g', "grid", NULL, "one picture: a row for each sample, a column for each epoch", NULL, &show_.grid },
+		{ 0, "count", "N", "of a batch: its first N samples (default: 8)", &count, NULL },
 		{ 0, "variant", "NAME", "the data and augmentations of this variant", &variant, NULL },
 		{ 0, NULL, NULL, NULL, NULL, NULL },
 	};
 	struct cli c = {
 		.command = "show",
-		.operands = "sample NUMBER FILE|RUN_FOLDER [path=value ...]",
+		.operands = "sample|batch NUMBER FILE|RUN_FOLDER [path=value ...]",
 		.about = "Makes samples once more as epochs of training see them, with their augmentations, and writes\n"
-				 "the original and the result as PNG.",
-		.examples = "  rein show sample 22 configs/001-10-augmentation.ini --variant flips --epoch 3\n"
+				 "the original and the result as PNG. Of a batch, from 0, the first samples come in a row,\n"
+				 "as the network gets them, with their labels.",
+		.examples = "  rein show batch 0 configs/embedded/002-1-lenet.ini\n"
+					"  rein show sample 22 configs/001-10-augmentation.ini --variant flips --epoch 3\n"
 					"  rein show sample 0..7 runs/001-10-augmentation/flips --epoch 1..6 --grid\n"
 					"  rein show sample 5 configs/embedded/001-10-augmentation.ini run.seed=2 --out /tmp\n",
 		.option = options,
 	};
 	struct session s = { 0 };
 	char *file = NULL;
+	int64_t n = 0;
 	int code = cli_parse(&c, argc, argv);
 
 	if (code < 0)
 		code = read_operands(&c, &show_, epoch);
+	if (code < 0)
+		code = cli_whole(&c, "count", count, 1);
 	if (code < 0)
 		code = find_config(&c, &file, &show_.folder);
 	if (code < 0)
@@ -281,8 +320,10 @@ int cmd_show(int argc, char **argv)
 		free(show_.folder);
 		show_.folder = out ? tool_strdup(out) : tool_printf("%s/%s/images", v->settings->out, v->config->stem);
 	}
-	if (code < 0)
-		code = show(&show_);
+	if (code < 0) {
+		parse_int(count, &n);
+		code = show(&show_, n < LIST_MAX ? n : LIST_MAX);
+	}
 	experiment_destroy(show_.e);
 	session_close(&s);
 	cli_finish(&c);

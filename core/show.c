@@ -155,6 +155,34 @@ bool trainer_show(struct trainer *t, const char *split, int64_t sample, int64_t 
 	return good;
 }
 
+int64_t trainer_batch(struct trainer *t, const char *split, int64_t batch, int64_t epoch, int64_t count,
+                      int64_t *sample, struct diag *d)
+{
+	struct portion *f = portion_find(t, split);
+	bool training = f && f->split == t->train && epoch > 0;
+	int64_t size = training ? t->batch : t->env.settings->eval_batch, n = f ? f->split->n : 0;
+
+	t->diag = d;
+	if (size <= 0 || size > n)
+		size = n;
+	int64_t batches = training ? t->steps : n ? (n + size - 1) / size : 0;
+	if (!f || batch >= batches) {
+		diag_error(d, NULL,
+		           f ? "batch %" PRId64 " of '%s': there are %" PRId64 ", counted from 0"
+		             : "batch %" PRId64 ": there is no split '%s'",
+		           batch, split, batches);
+		return 0;
+	}
+	if (training && !epoch_order(t, epoch))
+		return 0;
+	int64_t left = n - batch * size;
+	count = count < size ? count : size;
+	count = count < left ? count : left;
+	for (int64_t i = 0; i < count; i++)
+		sample[i] = training ? t->order_host[batch * size + i] : batch * size + i;
+	return count;
+}
+
 void shown_finish(struct shown *s)
 {
 	free(s->before);

@@ -108,6 +108,10 @@ struct shown {
 };
 bool trainer_show(struct trainer *, const char *split, int64_t sample, int64_t epoch, struct shown *, struct diag *d);
 void shown_finish(struct shown *);
+/* Numbers of the first `count` samples, or fewer, of batch number `batch` of an epoch; epoch 0, or
+ * another split than that of training: as evaluation takes them. How many; 0 after errors in d. */
+int64_t trainer_batch(struct trainer *, const char *split, int64_t batch, int64_t epoch, int64_t count, int64_t *sample,
+                      struct diag *d);
 
 /* Everything needed to go on, and back: states, stored blocks, best copies, position. */
 bool trainer_save(struct trainer *, const char *path, char *why, size_t size); /* checkpoint */

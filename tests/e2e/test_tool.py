@@ -212,6 +212,12 @@ def test_show(tmp):
     path = write(tmp, "show.ini", "[run]\nconfig = 1\n[data]\ntrain = shapes samples=40 size=12 classes=3 channels=3\n"
                  "[augmentations]\nturn = rotate degrees=90\nmirror = hflip\n[network]\nflat = flatten\nout = linear units=3\n"
                  "[loss]\nce = cross_entropy\n[optimizer]\nsgd = sgd lr=0.1\n")
+    out, _ = rein("show", "batch", "1", path, "run.batch=20", "--count", "5", "--out", "row", cwd=tmp)
+    assert len(re.findall("The image belongs to : [a-z]+\n", out)) == 5 and size("row/train-batch-1.png") == (5 * 14 - 2, 12)
+    first = rein("show", "sample", re.search("sample ([0-9]+)", out)[1], path, "run.batch=20", "--out", "row", cwd=tmp)[0]
+    assert first.splitlines()[0] == out.splitlines()[0], "the batch begins with that sample"
+    assert "there are 2, counted from 0" in rein("show", "batch", "2", path, "run.batch=20", cwd=tmp, code=1)[1]
+    assert "--grid is for samples" in rein("show", "batch", "0", path, "--grid", cwd=tmp, code=2)[1]
     out, _ = rein("show", "sample", "5", path, "--epoch", "3", cwd=tmp)
     assert re.search("The image belongs to : [a-z]+\n", out), out
     assert size("runs/show/images/train-5.png") == size("runs/show/images/train-5-epoch-3.png") == (12, 12)
