@@ -4,7 +4,8 @@
  * recorded again into a fresh body, op by op: coarse ops the backend lacks expanded, ops
  * folded or simplified (fold.c), equal ones joined; what is needed of that is packed
  * (pack.c). A loop's body is treated alike, as a world of its own: nothing inside is
- * joined with anything outside. Draws are equal only if key and counters are.
+ * joined with anything outside. Draws are equal only if key and counters are. Where hoist.c finds
+ * values that can be kept per sample, all is recorded a third time, with these read in place.
  */
 #include "program.h"
 #include "rec.h"
@@ -13,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rein/math.h"
+
 struct cleaner {
 	int32_t *map; /* old value -> new value, -1 */
 	uint8_t *live;
@@ -20,6 +23,9 @@ struct cleaner {
 	bool final;     /* the last look before packing: a loop's operands are all kept */
 	int32_t *table; /* instructions by hash, -1 */
 	int cap, n;
+	const uint8_t *kept; /* instructions whose results are read, or NULL ... */
+	const int32_t *from; /* per value: from this state, or -1 ... */
+	int32_t id;          /* at these sample numbers */
 };
 
 /* --- what is needed ------------------------------------------------------------------------ */
@@ -32,7 +38,7 @@ static void live_body(struct recorder *r, int b, uint8_t *live, const struct cle
 	for (int p = list->n - 1; p >= 0; p--) {
 		int n = list->at[p];
 		const struct rec_instr *i = &r->instr[n];
-		if (!live[n])
+		if (!live[n] || (c && c->kept && c->kept[n]))
 			continue;
 		uint32_t n_in = i->n_in;
 		if (i->op == REIN_OP_STOP)
@@ -311,21 +317,39 @@ static void rewrite_loop(struct recorder *r, const struct rec_instr *i)
 		c->map[i->out + (int32_t)k] = r->instr[at].out + (int32_t)k;
 }
 
+static rein_val append_read(struct recorder *r, int32_t state)
+{
+	const struct state *s = r->store->state[state];
+	const struct rein_attr a = { .struct_size = sizeof a };
+	struct rec_value v = { .dtype = s->dtype, .rank = s->rank, .count = s->count };
+
+	memcpy(v.dim, s->dim, sizeof v.dim);
+	int n = rec_append(r, REIN_OP_READ, 0, NULL, &a, 1, &v);
+	if (n < 0)
+		return REC_POISON;
+	r->instr[n].state = state;
+	return (rein_val){ r->instr[n].out };
+}
+
+static void rewrite_kept(struct recorder *r, const struct rec_instr *i)
+{
+	struct cleaner *c = r->cleaner;
+
+	for (int32_t v = i->out; v < i->out + (int32_t)i->n_out; v++)
+		if (c->from[v] >= 0)
+			c->map[v] = rein_take(&r->rec, append_read(r, c->from[v]), (rein_val){ c->map[c->id] }, 0).id;
+}
+
 static void rewrite_read(struct recorder *r, const struct rec_instr *i)
 {
 	struct cleaner *c = r->cleaner;
-	struct rec_value like = r->value[i->out];
 
 	for (int k = 0; k < r->n_init && c->init; k++)
 		if (r->init[k].state == i->state) {
 			c->map[i->out] = c->map[r->init[k].value];
 			return;
 		}
-	int n = rec_append(r, REIN_OP_READ, 0, NULL, &i->attr, 1, &like);
-	if (n < 0)
-		return;
-	r->instr[n].state = i->state;
-	c->map[i->out] = r->instr[n].out;
+	c->map[i->out] = append_read(r, i->state).id;
 }
 
 static void rewrite_op(struct recorder *r, const struct rec_instr *i)
@@ -359,7 +383,9 @@ static void rewrite(struct recorder *r, int old)
 		if (!c->live[n] || i.op == REIN_OP_INPUT)
 			continue;
 		r->origin_override = (int)i.origin;
-		if (i.op == REIN_OP_REPEAT)
+		if (c->kept && c->kept[n])
+			rewrite_kept(r, &i);
+		else if (i.op == REIN_OP_REPEAT)
 			rewrite_loop(r, &i);
 		else if (i.op == REIN_OP_READ)
 			rewrite_read(r, &i);
@@ -389,53 +415,192 @@ static void roots(const struct commit_list *l, const struct ints *output, struct
 		ints_push(root, output->at[k]);
 }
 
+static void cleaner_init(struct cleaner *c, const struct recorder *r)
+{
+	c->map = malloc(((size_t)r->n_value + 1) * sizeof *c->map);
+	c->live = calloc((size_t)r->n_instr + 1, 1);
+	if (!c->map || !c->live)
+		abort();
+	memset(c->map, 0xff, ((size_t)r->n_value + 1) * sizeof *c->map);
+}
+
+static void cleaner_finish(struct cleaner *c)
+{
+	free(c->map);
+	free(c->live);
+	free(c->table);
+}
+
+/* Lists of what body `old` gives, in values of the body it was recorded into again. */
+static void map_ends(const struct recorder *r, const struct cleaner *c, struct commit_list *list, struct ints *output)
+{
+	int n = 0;
+
+	for (int k = 0; k < list->n; k++) {
+		int32_t v = c->map[list->at[k].value], made = r->value[v].instr;
+		if (r->instr[made].op == REIN_OP_READ && r->instr[made].state == list->at[k].state)
+			continue; /* unchanged after all */
+		list->at[n++] = (struct rein_prog_commit){ list->at[k].state, v };
+	}
+	list->n = n;
+	for (int k = 0; k < output->n; k++)
+		output->at[k] = c->map[output->at[k]];
+}
+
+/* What the current body needs for these, per instruction; to be freed. */
+static uint8_t *needed(struct recorder *r, const struct commit_list *list, const struct ints *output, struct ints *root)
+{
+	uint8_t *live = calloc((size_t)r->n_instr + 1, 1);
+
+	if (!live)
+		abort();
+	roots(list, output, root);
+	r->cleaner->final = true;
+	clean_live(r, r->current, root, live);
+	return live;
+}
+
+static struct program *pack_current(struct recorder *r, const struct commit_list *list, const struct ints *output)
+{
+	struct ints root = { 0 };
+	uint8_t *live = needed(r, list, output, &root);
+	struct program *p = pack(r, r->current, list, output, live);
+
+	free(live);
+	free(root.at);
+	return p;
+}
+
+/* --- what is kept per sample ------------------------------------------------------------------------ */
+/* A batch of what is kept: the samples from entry * rows on. */
+static struct program *record_maker(struct recorder *r, int body, const struct hoisted *h,
+                                    const struct recorder_keep *k, int32_t id)
+{
+	struct cleaner c = { 0 }, *outer = r->cleaner;
+	struct rein_rec *rec = &r->rec;
+	struct ints output = { 0 };
+	int64_t rows = r->value[id].dim[0];
+	const char *name = r->name;
+
+	cleaner_init(&c, r);
+	memcpy(c.live, h->made, (size_t)r->n_instr);
+	r->cleaner = &c;
+	r->current = rec_body_create(r, -1);
+	rein_val entry = append_read(r, store_index(r->store, k->entry));
+	rein_val first = rein_mul(rec, entry, rein_scalar_i(rec, (int32_t)rows));
+	rein_val last = rein_scalar_i(rec, (int32_t)(k->samples - rows));
+	first = rein_where(rec, rein_le(rec, last, first), last, first);
+	c.map[id] = rein_add(rec, first, rein_iota(rec, 0, 1, &rows)).id;
+	rewrite(r, body);
+	r->origin_override = -1;
+	rein_val next = rein_add(rec, entry, rein_scalar_i(rec, 1));
+	struct rein_prog_commit one = { store_index(r->store, k->entry), next.id };
+	const struct commit_list list = { 1, &one };
+	for (int i = 0; i < h->n; i++)
+		ints_push(&output, c.map[h->value[i]]);
+	r->name = "what is kept of each sample";
+	struct program *p = r->failed ? NULL : pack_current(r, &list, &output);
+	r->name = name;
+	r->cleaner = outer;
+	cleaner_finish(&c);
+	free(output.at);
+	return p;
+}
+
+/* The body once more, with what is kept read instead of made. */
+static void read_kept(struct recorder *r, int body, const struct hoisted *h, const struct recorder_keep *k, int32_t id,
+                      struct commit_list *list, struct ints *output)
+{
+	struct cleaner c = { .id = id }, *outer = r->cleaner;
+	uint8_t *kept = rec_alloc(r, (uint64_t)r->n_instr + 1);
+	int32_t *from = rec_alloc(r, ((uint64_t)r->n_value + 1) * sizeof *from);
+	struct ints root = { 0 };
+
+	memset(from, 0xff, (size_t)r->n_value * sizeof *from);
+	for (int i = 0; i < h->n; i++) {
+		kept[r->value[h->value[i]].instr] = 1;
+		from[h->value[i]] = store_index(r->store, k->state[i]);
+	}
+	cleaner_init(&c, r);
+	c.kept = kept;
+	c.from = from;
+	r->cleaner = &c;
+	roots(list, output, &root);
+	ints_push(&root, id);
+	clean_live(r, body, &root, c.live);
+	r->current = rec_body_create(r, -1);
+	rewrite(r, body);
+	r->origin_override = -1;
+	if (!r->failed)
+		map_ends(r, &c, list, output);
+	r->cleaner = outer;
+	cleaner_finish(&c);
+	free(root.at);
+}
+
+static bool ask_to_keep(struct recorder *r, const struct hoisted *h, struct recorder_keep *k)
+{
+	struct recorder_kept *v = rec_alloc(r, (uint64_t)h->n * sizeof *v);
+
+	for (int i = 0; i < h->n; i++) {
+		const struct rec_value *x = &r->value[h->value[i]];
+		v[i] = (struct recorder_kept){ .dtype = x->dtype, .rank = x->rank };
+		memcpy(v[i].dim, x->dim, sizeof v[i].dim);
+		v[i].origin = r->origin[r->instr[x->instr].origin];
+	}
+	*k = (struct recorder_keep){
+		.n = (uint32_t)h->n, .value = v, .key = h->key, .key_size = h->key_size, .macs = h->macs
+	};
+	return r->env.keep(r->env.ctx, r, k);
+}
+
+static void keep(struct recorder *r, struct commit_list *list, struct ints *output)
+{
+	int body = r->current;
+	int32_t id = r->id.id < 0 ? -1 : r->cleaner->map[r->id.id];
+	struct ints root = { 0 };
+	struct recorder_keep k;
+	struct hoisted h;
+
+	if (id < 0)
+		return;
+	uint8_t *live = needed(r, list, output, &root);
+	if (hoist_find(r, body, live, &root, list, id, &h) && ask_to_keep(r, &h, &k)) {
+		if (k.make)
+			r->maker = record_maker(r, body, &h, &k, id);
+		read_kept(r, body, &h, &k, id, list, output);
+	}
+	free(live);
+	free(root.at);
+}
+
 static struct program *clean(struct recorder *r, bool init)
 {
 	struct cleaner c = { .init = init };
 	struct commit_list list = { 0 };
 	struct ints root = { 0 }, output = { 0 };
 	struct program *p = NULL;
-	uint8_t *live = NULL;
-	int n = 0;
 
 	commits(r, init, &list);
 	for (int k = 0; k < r->output.n && !init; k++)
 		ints_push(&output, r->output.at[k]);
 	roots(&list, &output, &root);
-	c.map = malloc(((size_t)r->n_value + 1) * sizeof *c.map);
-	c.live = calloc((size_t)r->n_instr + 1, 1);
-	if (!c.map || !c.live)
-		abort();
-	memset(c.map, 0xff, ((size_t)r->n_value + 1) * sizeof *c.map);
+	cleaner_init(&c, r);
 	r->cleaner = &c;
 	clean_live(r, 0, &root, c.live);
 	r->current = rec_body_create(r, -1);
 	rewrite(r, 0);
 	r->origin_override = -1;
 	if (!r->failed) {
-		for (int k = 0; k < list.n; k++) {
-			int32_t v = c.map[list.at[k].value], made = r->value[v].instr;
-			if (r->instr[made].op == REIN_OP_READ && r->instr[made].state == list.at[k].state)
-				continue; /* unchanged after all */
-			list.at[n++] = (struct rein_prog_commit){ list.at[k].state, v };
-		}
-		list.n = n;
-		for (int k = 0; k < output.n; k++)
-			output.at[k] = c.map[output.at[k]];
-		roots(&list, &output, &root);
-		live = calloc((size_t)r->n_instr + 1, 1);
-		if (!live)
-			abort();
-		c.final = true;
-		clean_live(r, r->current, &root, live);
-		p = pack(r, r->current, &list, &output, live);
+		map_ends(r, &c, &list, &output);
+		if (r->keeps && !init)
+			keep(r, &list, &output);
 	}
+	if (!r->failed)
+		p = pack_current(r, &list, &output);
 	r->cleaner = NULL;
 	r->current = 0;
-	free(c.map);
-	free(c.live);
-	free(c.table);
-	free(live);
+	cleaner_finish(&c);
 	free(root.at);
 	free(output.at);
 	return p;

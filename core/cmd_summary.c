@@ -52,6 +52,7 @@ int cmd_summary(int argc, char **argv)
 	}
 	if (code < 0) {
 		trainer_print_layers(e->first, stdout);
+		trainer_print_kept(e->first, stdout);
 		if (program) {
 			putchar('\n');
 			trainer_print_programs(e->first, stdout);

@@ -44,8 +44,11 @@ static bool run(struct trainer *t, struct compiled *c, int64_t times, const char
 static bool run_over(struct trainer *t, struct compiled *c, struct portion *f, const struct tour *tour, int64_t from,
                      int64_t to, const char *what)
 {
+	if (!features_need(t, c))
+		return failed(t, what);
+	bool streams = c && f->stream && compiled_reads(c, f->x);
 	while (from < to) {
-		int64_t n = stream_need(f, tour, from);
+		int64_t n = streams ? stream_need(f, tour, from) : to - from;
 		n = n > to - from ? to - from : n;
 		if (n <= 0 || !run(t, c, n, what))
 			return false;
@@ -353,7 +356,8 @@ static bool run_one(struct trainer *t, const struct stage *s, bool log, double *
 
 	look_ahead(t, s);
 	good = good && scalars_upload(t, t->at_epoch, s->epochs) && set_i32(t, t->entry, 0) &&
-	       set_i32(t, t->epoch, (int32_t)t->total_epoch) && run_event(t, REIN_EPOCH_BEGIN);
+	       set_i32(t, t->epoch, (int32_t)t->total_epoch) && run_event(t, REIN_EPOCH_BEGIN) &&
+	       features_need(t, t->step_full) && features_need(t, t->step_last);
 	double start = now();
 
 	good = good && run_steps(t, s, log);

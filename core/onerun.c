@@ -398,6 +398,26 @@ static bool complete(struct running *g)
 	return good;
 }
 
+/* What is computed once, said in the first run of each variant. */
+static void say_kept(struct running *g)
+{
+	struct experiment *e = g->e;
+	char *text = NULL;
+	size_t size = 0;
+
+	for (struct run *r = e->run; r < g->r; r++)
+		if (r->variant == g->r->variant)
+			return;
+	FILE *f = open_memstream(&text, &size);
+	if (f) {
+		trainer_print_kept(g->t, f);
+		fclose(f);
+	}
+	if (size)
+		progress_say(&e->progress, "%.*s", (int)size - 1, text);
+	free(text);
+}
+
 bool run_one(struct experiment *e, struct run *r, struct trainer *t)
 {
 	struct running g = { .e = e, .r = r, .t = t };
@@ -411,6 +431,7 @@ bool run_one(struct experiment *e, struct run *r, struct trainer *t)
 		progress_say(&e->progress, "training on %s (%s)", r->variant->backend->name,
 		             r->variant->backend->device.detail);
 	e->progress.begun = true;
+	say_kept(&g);
 	result = pieces(&g);
 	if (result > 0 && complete(&g)) {
 		r->state = RUN_DONE;

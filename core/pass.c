@@ -208,7 +208,7 @@ void pass_begin(struct pass *p, struct trainer *t, int kind, bool dry, const cha
 	const struct recorder_env env = { p,           pass_forward, pass_objective,
 		                              pass_param,  pass_knob,    pass_per_step,
 		                              pass_metric, pass_perturb, pass_forward_ref,
-		                              pass_augment };
+		                              pass_augment, pass_fixed,    pass_keep };
 	struct recorder_options options = { p->name, t->store->real_size, false, false };
 
 	memset(p, 0, sizeof *p);
@@ -266,10 +266,17 @@ struct program *pass_end(struct pass *p)
 {
 	struct program *program = NULL;
 
+	if (p->kind != PASS_EVAL)
+		for (int i = 0; i < p->t->store->n; i++)
+			p->t->store->state[i]->moves |= recorder_writes(p->rec, p->t->store->state[i]);
 	if (!p->dry || recorder_failed(p->rec))
 		program = recorder_finish(p->rec, p->t->diag);
 	else if (recorder_inits(p->rec))
 		keep_inits(p);
+	if (program && p->kept && !features_maker(p->t, p->kept, recorder_maker(p->rec))) {
+		program_destroy(program);
+		program = NULL;
+	}
 	recorder_destroy(p->rec);
 	free(p->activation);
 	free(p->penalty);

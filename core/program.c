@@ -340,7 +340,19 @@ void compiled_destroy(struct compiled *c)
 
 rein_status compiled_run(struct compiled *c, uint32_t times)
 {
+	for (uint32_t k = 0; k < c->program->p.n_commit; k++)
+		c->store->state[c->program->p.commit[k].state]->version++;
 	return vt(c->backend)->run(c->backend->self, &c->backend->host, c->exec, times);
+}
+
+bool compiled_reads(const struct compiled *c, const struct state *s)
+{
+	const struct rein_program *p = &c->program->p;
+
+	for (uint32_t k = 0; k < p->n_instr; k++)
+		if (p->instr[k].op == REIN_OP_READ && c->store->state[p->instr[k].state] == s)
+			return true;
+	return false;
 }
 
 int64_t compiled_output(struct compiled *c, uint32_t i, void *host, int64_t size)

@@ -41,6 +41,7 @@ struct compiled *program_compile(struct program *, struct store *, struct instan
                                  struct diag *d);
 void compiled_destroy(struct compiled *); /* accepts NULL */
 rein_status compiled_run(struct compiled *, uint32_t times);
+bool compiled_reads(const struct compiled *, const struct state *);
 /* Output i as host memory of its dtype; returns bytes written or -1. */
 int64_t compiled_output(struct compiled *, uint32_t i, void *host, int64_t size);
 /* The ops with shapes, kernels, homes and arena offsets, for a reader. */

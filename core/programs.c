@@ -152,6 +152,7 @@ struct program *evaluate_program(struct trainer *t, const struct portion *f, int
 	snprintf(name, sizeof name, "evaluate %.40s", f->split->name);
 	pass_begin(&p, t, PASS_EVAL, dry, name);
 	p.quiet = true;
+	features_look(&p, f);
 	pass_tensors(&p, p.net);
 	pass_batch(&p, f, pass_index(&p, recorder_read(p.rec, t->eval_entry), rows, first));
 	bool view = t->has_view && !t->plain;

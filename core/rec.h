@@ -131,12 +131,13 @@ struct recorder {
 	rein_val id_views;               /* id for several views, made from id on first need */
 	int64_t views;
 	uint32_t call;
-	bool unrolling;
+	bool unrolling, keeps; /* keeps: asked for by recorder_keeps */
 
 	struct rec_error *error;
 	int n_error, cap_error;
 	bool failed;
 	struct cleaner *cleaner; /* set while clean.c re-records */
+	struct program *maker;   /* of what is kept per sample, until it is asked for */
 	struct chunk *chunks;
 };
 
@@ -273,7 +274,7 @@ void grad_by_expansion(struct grad *);
 void rec_expand(struct recorder *, uint32_t op, uint32_t n_in, const rein_val *in, const struct rein_attr *,
                 uint32_t n_out, rein_val *out);
 
-/* --- clean.c, fold.c, pack.c -------------------------------------------------------------------- */
+/* --- hoist.c, clean.c, fold.c, pack.c -------------------------------------------------------------------- */
 /* While cleaning: the value an op comes to by folding or an exact identity, or NONE. May
  * rewrite operands and attributes into a simpler form of the same op. */
 rein_val fold(struct recorder *, uint32_t op, uint32_t n_in, rein_val *in, struct rein_attr *,
@@ -290,6 +291,18 @@ struct commit_list {
 	int n;
 	struct rein_prog_commit *at;
 };
+/* Values worth keeping per sample, in a cleaned body whose sample numbers are the value `id`. Lists
+ * are in the recorder's memory. */
+struct hoisted {
+	int n;
+	int32_t *value;
+	uint8_t *made; /* per instruction: makes them */
+	void *key;     /* of what is computed */
+	uint64_t key_size;
+	int64_t macs; /* of a sample */
+};
+bool hoist_find(struct recorder *, int body, const uint8_t *live, const struct ints *root, const struct commit_list *,
+                int32_t id, struct hoisted *);
 struct program *pack(struct recorder *, int body, const struct commit_list *, const struct ints *output,
                      const uint8_t *live);
 

@@ -6,6 +6,7 @@
  * An error is remembered once per instance; its result is a poisoned value, and ops that
  * use one keep quiet, so that one mistake gives one message.
  */
+#include "program.h"
 #include "rec.h"
 
 #include <stdlib.h>
@@ -604,12 +605,22 @@ void recorder_destroy(struct recorder *r)
 	free(r->init);
 	free(r->output.at);
 	free(r->error);
+	program_destroy(r->maker);
 	while (r->chunks) {
 		struct chunk *next = r->chunks->next;
 		free(r->chunks);
 		r->chunks = next;
 	}
 	free(r);
+}
+
+void recorder_keeps(struct recorder *r) { r->keeps = true; }
+
+struct program *recorder_maker(struct recorder *r)
+{
+	struct program *p = r->maker;
+	r->maker = NULL;
+	return p;
 }
 
 struct rein_rec *recorder_rec(struct recorder *r) { return &r->rec; }

@@ -132,6 +132,12 @@ void recorder_assign(struct recorder *r, struct state *s, rein_val v, rein_val w
 	assign_state(r, store_index(r->store, s), v, when);
 }
 
+bool recorder_writes(const struct recorder *r, const struct state *s)
+{
+	int k = store_index(r->store, s);
+	return k >= 0 && k < r->version.n && r->version.at[k] >= 0 && r->version.at[k] != r->read.at[k];
+}
+
 /* --- declaring ----------------------------------------------------------------------------------- */
 static bool shape_ok(struct recorder *r, const char *what, const char *name, uint32_t rank, const int64_t *dim)
 {

@@ -12,6 +12,25 @@
 struct recorder;
 struct program;
 
+/* Values that a program would compute of each sample again in every run, and that can be computed
+ * once instead and kept. Rows stand first; `key` is equal where the same is computed, of however
+ * many rows. The last four are the answer: a state per value with `samples` rows, a counter, and
+ * whether the program that computes a batch of them is wanted. */
+struct recorder_keep {
+	uint32_t n;
+	const struct recorder_kept {
+		uint32_t dtype, rank;
+		int64_t dim[REIN_MAX_RANK];
+		const char *origin; /* "[network] conv5" */
+	} * value;
+	const void *key;
+	uint64_t key_size;
+	int64_t macs; /* multiply-adds that each sample saves */
+	struct state **state, *entry;
+	int64_t samples;
+	bool make;
+};
+
 /* What the recorder asks of the code around it. Members may be NULL: then the call is
  * refused with "not available here", a knob is a constant and a parameter its value. `who` is the instance recording, or NULL. */
 struct recorder_env {
@@ -30,6 +49,10 @@ struct recorder_env {
 	rein_val (*forward_ref)(void *ctx, struct recorder *, const struct rein_ref *, rein_val x, uint32_t flags);
 	void (*augment)(void *ctx, struct recorder *, const struct rein_ref *, const struct rein_step *,
 	                struct rein_batch *);
+	/* Does a state that the program only reads stay as it is between its runs? */
+	bool (*fixed)(void *ctx, const struct state *);
+	/* False: they are to be computed in each run. */
+	bool (*keep)(void *ctx, struct recorder *, struct recorder_keep *);
 };
 
 struct recorder_options {
@@ -80,6 +103,16 @@ bool recorder_failed(const struct recorder *);
  * ops the backend lacks expanded, constants folded, common subexpressions joined, dead values
  * dropped) and gives the program. The recorder is then only good for destroy. */
 struct program *recorder_finish(struct recorder *, struct diag *);
+
+/* Looks for what can be kept of each sample, whose numbers recorder_draw_keys() gave. */
+void recorder_keeps(struct recorder *);
+/* After recorder_finish: the program whose outputs are the values that are kept, of the samples
+ * from entry * rows on, the last of them where fewer are left; it counts `entry` up. NULL: none is
+ * wanted. The caller owns it. */
+struct program *recorder_maker(struct recorder *);
+
+/* Does the recording write the state? */
+bool recorder_writes(const struct recorder *, const struct state *);
 
 /* States whose first value was recorded (REIN_INIT_VALUE) get it from this program: run it
  * once after the other initial values are set, then mark them ready. NULL if there are none

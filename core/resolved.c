@@ -65,6 +65,7 @@ static int settings_list(const struct settings *s, int64_t seed, struct setting_
 		}
 	/* What follows changes no result: see is_free. */
 	say(out, &n, "threads", "%lld", (long long)s->threads);
+	say(out, &n, "cache", "%s", s->cache == CACHE_YES ? "yes" : s->cache == CACHE_NO ? "no" : "auto");
 	if (s->checkpoint_seconds < 0) {
 		say(out, &n, "checkpoint_seconds", "never");
 	} else {
@@ -78,7 +79,7 @@ static int settings_list(const struct settings *s, int64_t seed, struct setting_
 
 static bool is_free(const char *line)
 {
-	static const char *const keys[] = { "threads ", "checkpoint_seconds ", "out " };
+	static const char *const keys[] = { "threads ", "cache ", "checkpoint_seconds ", "out " };
 	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
 		if (!strncmp(line, keys[i], strlen(keys[i])))
 			return true;

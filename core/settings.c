@@ -67,6 +67,18 @@ static void read_data_memory(const struct reader *r)
 	read_int(r, &r->s->data_memory, 0, 1 << 30, "MiB, or 0 for as much as the samples need");
 }
 
+static void read_cache(const struct reader *r)
+{
+	static const char *const words[] = { "auto", "yes", "no" };
+
+	for (int i = 0; i < 3; i++)
+		if (!strcmp(r->arg->value, words[i])) {
+			r->s->cache = i;
+			return;
+		}
+	wrong(r, "auto, yes or no");
+}
+
 static void read_log_every(const struct reader *r)
 {
 	read_int(r, &r->s->log_every, 1, 1000000000, "a number of epochs from 1");
@@ -227,6 +239,7 @@ static const struct {
 	{ "eval_batch", read_eval_batch },
 	{ "checkpoint_seconds", read_checkpoint },
 	{ "data_memory", read_data_memory },
+	{ "cache", read_cache },
 	{ "weights", read_weights },
 	{ "bounds", read_bounds },
 	{ "weights_on", read_weights_on },

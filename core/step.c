@@ -358,6 +358,7 @@ struct program *step_program(struct trainer *t, int64_t rows, int64_t first, boo
 	struct pass p;
 
 	pass_begin(&p, t, PASS_TRAIN, dry, norms ? "train, last step" : "train");
+	features_look(&p, portion_find(t, t->train->name));
 	step_record(&p, rows, first, norms);
 	return pass_end(&p);
 }

@@ -170,6 +170,7 @@ void store_reshape(struct store *s, struct state *t, const int64_t *dim)
 		vt(s)->free(s->backend->self, t->mem);
 	t->mem = NULL;
 	t->ready = false;
+	t->version++;
 }
 
 /* Is `part` in `name`, with dots or an end on both sides? */
@@ -338,6 +339,7 @@ rein_status store_set(struct store *s, struct state *t, const void *host)
 	rein_status r = vt(s)->upload(s->backend->self, t->mem, host, state_bytes(s, t));
 	if (r >= 0)
 		t->ready = true;
+	t->version++;
 	return r;
 }
 
@@ -351,6 +353,7 @@ static void *at_byte(const struct state *t, uint64_t at) { return (char *)t->mem
 
 rein_status store_set_part(struct store *s, struct state *t, uint64_t at, const void *host, uint64_t bytes)
 {
+	t->version++;
 	return vt(s)->upload(s->backend->self, at_byte(t, at), host, bytes);
 }
 
@@ -375,6 +378,7 @@ void store_host_free(struct store *s, void *p)
 
 rein_status store_set_begin(struct store *s, struct state *t, uint64_t at, const void *host, uint64_t bytes)
 {
+	t->version++;
 	return vt(s)->upload_begin(s->backend->self, at_byte(t, at), host, bytes);
 }
 

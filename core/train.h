@@ -109,6 +109,12 @@ struct trainer {
 
 	int n_portion;
 	struct portion *portion;
+	int n_features, n_kept;
+	struct features **features; /* values of samples that are computed once: features.c */
+	struct kept {
+		struct state *state;
+		bool used;
+	} * kept; /* their states, also those given back */
 	struct compiled *step_full, *step_last, *step_quiet; /* last: the epoch's last step, with gradient norms */
 	struct compiled *stats_full, *stats_rest;            /* REIN_REFRESH_STATS: a pass over the training split */
 	struct compiled *event[4];
@@ -201,6 +207,8 @@ struct pass {
 	bool dry;                /* the first look: finds parameters, scalars and metrics; nothing of it runs */
 	bool quiet;              /* metrics are not recorded */
 	bool diagnose;           /* count what is not finite in every layer */
+	const struct portion *keeps; /* whose samples' values may be kept, or NULL */
+	struct features *kept;       /* those that are, or NULL */
 	uint32_t call, call_now; /* forward calls so far; number of the current one */
 	bool in_param;           /* a `param` slot is being recorded */
 	bool foreign;            /* a network other than the one in training */
@@ -263,6 +271,20 @@ int64_t stream_need(struct portion *, const struct tour *, int64_t step);
 bool stream_one(struct portion *, const int32_t *order, int64_t first, int64_t n, int64_t epoch);
 
 bool any_streams(const struct trainer *);
+
+/* --- features.c: values of samples that are computed once ------------------------------------------ */
+/* The program being recorded may keep values of this split's samples, where that can be worth it. */
+void features_look(struct pass *, const struct portion *);
+/* What the recorder asks. */
+bool pass_fixed(void *ctx, const struct state *);
+bool pass_keep(void *ctx, struct recorder *, struct recorder_keep *);
+/* Takes over the program that makes them, or NULL where it is there. */
+bool features_maker(struct trainer *, struct features *, struct program *);
+/* What a program is about to read is there, and is what it would be if it were computed now. */
+bool features_need(struct trainer *, const struct compiled *);
+const struct compiled *features_program(const struct trainer *, int i); /* NULL: there are fewer */
+void features_print(const struct trainer *, FILE *);
+void features_finish(struct trainer *);
 
 /* --- augment.c ------------------------------------------------------------------------------------ */
 /* It and its p= on a batch. */

@@ -596,6 +596,7 @@ static void programs_finish(struct trainer *t)
 		drop(&t->stage[i].rest);
 		drop(&t->stage[i].gradient);
 	}
+	features_finish(t);
 	free(t->report_host);
 	t->report_host = NULL;
 }
@@ -634,7 +635,7 @@ void trainer_destroy(struct trainer *t)
 		free(t->text[i]);
 	void *blocks[] = { t->inst,      t->all,    t->ref,    t->net,        t->optimizer,  t->schedule,    t->regularizer,
 		               t->transform, t->attack, t->scalar, t->meter,      t->portion,    t->table_host,  t->pruner,
-		               t->detector,  t->text,   t->init,   t->order_host, t->order_next, t->augmentation };
+		               t->detector,  t->kept,   t->text,   t->init,   t->order_host, t->order_next, t->augmentation };
 	for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
 		free(blocks[i]);
 	free(t);
@@ -646,6 +647,7 @@ struct data *trainer_data(struct trainer *t) { return t->data; }
 int trainer_stage(const struct trainer *t) { return t->at_stage; }
 int64_t trainer_epoch(const struct trainer *t) { return t->at_epoch; }
 void trainer_print_layers(struct trainer *t, FILE *out) { network_print(t, out); }
+void trainer_print_kept(struct trainer *t, FILE *out) { features_print(t, out); }
 
 int trainer_params(struct trainer *t, struct state *const **list)
 {
@@ -668,6 +670,8 @@ static void each_program(struct trainer *t, FILE *out, void (*print)(const struc
 		if (t->portion[i].run_rest)
 			print(t->portion[i].run_rest, out);
 	}
+	for (int i = 0; features_program(t, i); i++)
+		print(features_program(t, i), out);
 }
 
 void trainer_print_programs(struct trainer *t, FILE *out)

@@ -11,6 +11,8 @@
 #include "data.h"
 #include "program.h"
 
+enum { CACHE_AUTO, CACHE_YES, CACHE_NO }; /* values of samples that never change: kept? */
+
 /* [run], read by settings.c: every key has a default, unknown ones are errors. */
 struct settings {
 	int64_t config;            /* version of the language: 1 */
@@ -26,6 +28,7 @@ struct settings {
 	int64_t log_every;         /* epochs between evaluations and log lines; the last always; default 1 */
 	bool track;                /* keep all parameters after each epoch, for reports */
 	int64_t eval_batch;        /* default 1000 */
+	int cache;                 /* CACHE_* */
 	int64_t data_memory;       /* MiB for the samples of a split; larger ones are streamed; 0: no limit */
 	double checkpoint_seconds; /* at most this often; 0: after every epoch; < 0: never */
 	const char *weights;       /* safetensors to start from, or NULL */
@@ -126,6 +129,7 @@ int trainer_params(struct trainer *, struct state *const **list); /* trainable, 
 /* What prunes parameter i: "threshold value=0.01", or "". Allocated. */
 char *trainer_rule(struct trainer *, int param);
 void trainer_print_layers(struct trainer *, FILE *);   /* output shapes, parameters, MACs, bytes */
+void trainer_print_kept(struct trainer *, FILE *);     /* values of samples that are computed once, a line each */
 void trainer_print_programs(struct trainer *, FILE *); /* ops, fusions, arena offsets */
 void trainer_print_times(struct trainer *, FILE *);    /* of kernels, of what has run so far */
 /* All instances, in config order: for resolved.ini. */

@@ -498,6 +498,7 @@ static void cpu_destroy(void *self, const struct rein_host *host)
 
 static const struct rein_backend_vt cpu_vt = {
 	.struct_size = sizeof cpu_vt,
+	.flags = REIN_CONV_ALONE,
 	.probe = cpu_probe,
 	.open = cpu_open,
 	.alloc = cpu_alloc,
