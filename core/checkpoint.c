@@ -398,6 +398,14 @@ void st_close(struct st_file *f)
 	free(f);
 }
 
+const char *st_meta(const struct st_file *f, const char *key)
+{
+	for (int i = 0; i < f->n_meta; i++)
+		if (strcmp(f->meta_key[i], key) == 0)
+			return f->meta_value[i];
+	return NULL;
+}
+
 const struct st_tensor *st_find(const struct st_file *f, const char *name)
 {
 	for (int i = 0; i < f->n; i++)

@@ -32,6 +32,7 @@ struct st_file {
 struct st_file *st_open(const char *path, char *why, size_t size);
 void st_close(struct st_file *); /* accepts NULL */
 const struct st_tensor *st_find(const struct st_file *, const char *name);
+const char *st_meta(const struct st_file *, const char *key); /* or NULL */
 /* Writes to a temporary name in the same folder, syncs, renames. false with the reason. */
 bool st_write(const char *path, int n, const struct st_tensor *, int n_meta, const char *const *meta_key,
               const char *const *meta_value, char *why, size_t size);

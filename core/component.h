@@ -81,6 +81,7 @@ struct common {
 	int32_t stratify;        /* dataset */
 	double corrupt;          /* dataset: share of labels replaced by random ones, 0..1 */
 	int64_t split_seed;      /* dataset: -1: the run's seed */
+	const char *join;        /* dataset: the entry that its samples join, or "" */
 	double false_positives;  /* detector: share of clean samples that may be flagged */
 	struct rein_reals reserved;
 };

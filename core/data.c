@@ -261,6 +261,8 @@ static bool corrupt_labels(const struct opening *o, const struct source *src, st
 
 const struct source *split_source(const struct split *s) { return &owned(s)->source; }
 
+struct source *split_source_of(struct split *s) { return &owned(s)->source; }
+
 bool split_changes(const struct split *s)
 {
 	const struct source *src = split_source(s);
@@ -458,6 +460,7 @@ static void split_destroy(struct split *s)
 	free(s->is_corrupted);
 	free(w->transform);
 	free(w->source.identity);
+	free(w->source.joined);
 	free(w->source.transformed);
 	if (w->own_source)
 		instance_destroy(s->dataset);
@@ -488,7 +491,7 @@ struct data *data_open(const struct config *config, struct registry *registry, c
 		data->split[data->n++] = &w->s;
 		good &= fill_split(&o, section->spec[i], w);
 	}
-	good = good && data && data->n > 0 && fit_all(data, d);
+	good = good && data && data->n > 0 && fit_all(data, d) && data_join(data, d);
 	if (good)
 		notices(&o, data);
 	free(o.transform);

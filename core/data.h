@@ -49,6 +49,8 @@ void data_destroy(struct data *); /* accepts NULL */
 /* Other samples for a split: takes over x, y and number, n of each; of a streamed one x has those
  * alone that joined. */
 void data_replace(struct split *, void *x, void *y, int64_t *number, int64_t n);
+/* The i-th entry whose samples joined it, or NULL. */
+const struct split *data_joined(const struct split *, int i);
 struct split *data_split(const struct data *, const char *name); /* or NULL */
 /* "there is no split 'vall' in [data]; did you mean 'val'? there are: train, val". Gives back buf. */
 const char *data_no_split(const struct data *, const char *name, char *buf, size_t size);

@@ -265,8 +265,9 @@ void features_print(const struct trainer *t, FILE *out)
 {
 	for (int i = 0; i < t->n_features; i++) {
 		const struct features *c = t->features[i];
-		fprintf(out, "%s of %" PRId64 " samples of '%s': computed once, %.1f MiB, saves %" PRId64
-		             " multiply-adds a sample\n",
+		fprintf(out,
+		        "%s of %" PRId64 " samples of '%s': computed once, %.1f MiB, saves %" PRId64
+		        " multiply-adds a sample\n",
 		        c->what, c->f->split->n, c->f->split->name, (double)bytes_kept(t, c) / (1 << 20), c->macs);
 	}
 }

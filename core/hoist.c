@@ -50,8 +50,7 @@ static bool same_in_rows(const struct hoist *h, const struct rec_instr *i, uint3
 	const struct rec_value *v = value_of(h, i, k);
 	const struct rec_instr *made = &h->r->instr[v->instr];
 
-	return is_fixed(h, i, k) &&
-	       (v->rank == 0 || v->dim[0] == 1 || (made->op == REIN_OP_CONST && !made->attr.data));
+	return is_fixed(h, i, k) && (v->rank == 0 || v->dim[0] == 1 || (made->op == REIN_OP_CONST && !made->attr.data));
 }
 
 /* Each operand of the row, or the same in every row. */

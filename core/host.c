@@ -55,6 +55,7 @@ static const struct rein_key dataset_keys[] = {
 	REIN_STRING(struct common, take, "100%", "samples taken after those: a number, or a share as 80%"),
 	REIN_BOOL(struct common, stratify, "no", "skip and take within each class"),
 	REIN_REAL(struct common, corrupt, "0", 0, 1, 0, "share of labels replaced by random ones"),
+	REIN_STRING(struct common, join, "", "an entry of [data] that the samples join, behind its own; empty: none"),
 	REIN_INT(struct common, split_seed, "-1", -1, 9.2e18, "seed of order and corruption; -1: the run's"),
 	REIN_KEYS_END,
 };

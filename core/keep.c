@@ -272,7 +272,7 @@ bool trainer_save(struct trainer *t, const char *path, char *why, size_t size)
 		const struct split *s = t->train;
 		int64_t dim[2] = { t->added, s->elements }, per = s->info.dtype == REIN_U8_T ? 1 : (int64_t)sizeof(float);
 		bundle_add(&b, must(strdup("added/x")), s->info.dtype, 2, dim, dim[0] * dim[1] * per,
-		           (const char *)s->x + (s->streamed ? 0 : s->n - t->added) * s->elements * per, false);
+		           (const char *)s->x + ((s->streamed ? s->joined : s->n) - t->added) * s->elements * per, false);
 		bundle_add(&b, must(strdup("added/y")), REIN_I32_T, 1, dim, t->added * (int64_t)sizeof(int32_t),
 		           (const int32_t *)s->y + s->n - t->added, false);
 	}
@@ -380,6 +380,7 @@ bool trainer_save_model(struct trainer *t, const char *path, char *why, size_t s
 	t->diag = told;
 	diag_destroy(quiet);
 	bundle_classes(&b, &t->train->info);
+	bundle_text(&b, "normalization", normalization_text(t));
 	bundle_removed(t, &b, is_model_state);
 	if (good)
 		return bundle_write(&b, path, why, size);
@@ -434,14 +435,6 @@ static const struct st_tensor *tensor_for(const struct st_file *f, const char *p
 }
 
 /* --- smaller shapes ------------------------------------------------------------------------------- */
-static const char *meta_text(const struct st_file *f, const char *key)
-{
-	for (int i = 0; i < f->n_meta; i++)
-		if (strcmp(f->meta_key[i], key) == 0)
-			return f->meta_value[i];
-	return NULL;
-}
-
 /* Does a line of `removed` say that the tensor had the state's shape before? */
 static bool had_shape(const char *removed, const struct state *s)
 {
@@ -492,7 +485,7 @@ static void reshape_followers(struct trainer *t, const struct state *w, const in
 static bool adopt_shapes(struct trainer *t, const struct st_file *f, const char *path,
                          bool (*which)(const struct trainer *, const struct state *), char *why, size_t size)
 {
-	const char *removed = meta_text(f, "removed");
+	const char *removed = st_meta(f, "removed");
 	struct diag *told = t->diag;
 	bool any = false;
 
@@ -717,6 +710,7 @@ bool load_weights(struct trainer *t, const char *path, bool views, char *why, si
 
 	if (!f)
 		return false;
+	normalization_check(t, f, path);
 	bool good =
 		adopt_shapes(t, f, path, is_model_state, why, size) && load_states(t, f, path, "", is_model_state, why, size);
 	for (int i = 0; good && views && i < t->store->n; i++) {

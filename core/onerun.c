@@ -179,6 +179,10 @@ static uint64_t split_hash(const struct split *s)
 		for (int k = 0; k < s->dataset->component->n_key; k++)
 			if (!strcmp(s->dataset->component->key[k].key, key))
 				h = hash(h, value, strlen(value));
+	for (int i = 0; data_joined(s, i); i++) {
+		uint64_t one = split_hash(data_joined(s, i));
+		h = hash(h, &one, sizeof one);
+	}
 	return h;
 }
 

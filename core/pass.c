@@ -205,10 +205,10 @@ void pass_leave(struct pass *p) { recorder_leave(p->rec); }
 
 void pass_begin(struct pass *p, struct trainer *t, int kind, bool dry, const char *name)
 {
-	const struct recorder_env env = { p,           pass_forward, pass_objective,
-		                              pass_param,  pass_knob,    pass_per_step,
-		                              pass_metric, pass_perturb, pass_forward_ref,
-		                              pass_augment, pass_fixed,    pass_keep };
+	const struct recorder_env env = {
+		p,           pass_forward, pass_objective,   pass_param,   pass_knob,  pass_per_step,
+		pass_metric, pass_perturb, pass_forward_ref, pass_augment, pass_fixed, pass_keep
+	};
 	struct recorder_options options = { p->name, t->store->real_size, false, false };
 
 	memset(p, 0, sizeof *p);

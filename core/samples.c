@@ -24,8 +24,19 @@ const char *sample_name(const struct source *s, int64_t i, char *buf, size_t siz
 {
 	const struct rein_dataset_vt *vt = &s->dataset->component->vt.dataset;
 	char name[480] = "";
+	int64_t added = i - s->info.count;
+	for (int k = 0; k < s->n_joined; k++) { /* as the entry that it came from calls it */
+		const struct split *from = s->joined[k].from;
+		int64_t at = i - s->joined[k].first;
+		added -= from->n;
+		if (at < 0 || at >= from->n)
+			continue;
+		sample_name(split_source(from), from->number[at], name, sizeof name);
+		snprintf(buf, size, "%s of '%s'", name, from->name);
+		return buf;
+	}
 	if (i >= s->info.count) {
-		snprintf(buf, size, "sample %lld of those that were added", (long long)(i - s->info.count));
+		snprintf(buf, size, "sample %lld of those that were added", (long long)added);
 		return buf;
 	}
 	if (vt->describe)

@@ -17,6 +17,11 @@ struct source {
 	struct instance *const *transform; /* those with `sample` alone, in order */
 	char *identity;                    /* component, keys (paths resolved): equal for the same samples */
 	char *transformed;                 /* identity and transforms: equal for the same bytes */
+	int n_joined;                      /* entries whose samples joined: numbered from `first` on */
+	struct joined {
+		int64_t first;
+		const struct split *from;
+	} * joined;
 };
 
 /* Decoded samples of a source, kept by the cache: row i is sample i. state: 0 not decoded,
@@ -74,6 +79,9 @@ bool decode_samples(const struct source *, struct data_cache *, int64_t *pick, i
 bool decode_targets(const struct source *, struct data_cache *, int64_t *pick, int64_t n, struct split *s,
                     struct diag *);
 const struct source *split_source(const struct split *);
+struct source *split_source_of(struct split *);
+/* Samples of entries with join= join those they name. False after errors. */
+bool data_join(struct data *, struct diag *);
 /* Reads samples of such a split into rows at x. set: which, by their places in it, with the
  * augmentations of a training epoch (< 0: none). read: on any thread, with helpers of its own; stop
  * makes it end early, from another thread. What went wrong is told by window_good(), on the thread

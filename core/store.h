@@ -25,10 +25,10 @@ struct state {
 	bool ready;            /* memory holds its initial or loaded value */
 	bool shrunk;           /* entries were removed: it had `full` of them along its axes */
 	int64_t full[REIN_MAX_RANK];
-	bool moves;             /* training or an event writes it */
-	uint64_t version;       /* counts its writes, those of the host and those of programs run */
-	void *mem;  /* device memory or NULL until store_allocate */
-	void *mask; /* struct state * of its pruning mask, or NULL */
+	bool moves;       /* training or an event writes it */
+	uint64_t version; /* counts its writes, those of the host and those of programs run */
+	void *mem;        /* device memory or NULL until store_allocate */
+	void *mask;       /* struct state * of its pruning mask, or NULL */
 	const struct instance *owner;
 };
 

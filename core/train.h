@@ -114,7 +114,7 @@ struct trainer {
 	struct kept {
 		struct state *state;
 		bool used;
-	} * kept; /* their states, also those given back */
+	} * kept;                                            /* their states, also those given back */
 	struct compiled *step_full, *step_last, *step_quiet; /* last: the epoch's last step, with gradient norms */
 	struct compiled *stats_full, *stats_rest;            /* REIN_REFRESH_STATS: a pass over the training split */
 	struct compiled *event[4];
@@ -178,7 +178,7 @@ int32_t get_i32(struct trainer *, const struct state *);
 /* NULL program: NULL. Takes the program over. */
 struct compiled *build(struct trainer *, struct program *);
 
-/* The group a parameter belongs to: the first optimizer whose on= matches, or -1. */
+/* The group a parameter belongs to: the optimizer whose on= names it, else the one without on=, or -1. */
 int optimizer_of(const struct trainer *, const char *name);
 
 /* --- setup.c: instances of every section, references, the training split ----------------------- */
@@ -204,16 +204,16 @@ struct pass {
 	struct recorder *rec;
 	struct rein_rec *r;
 	int kind;
-	bool dry;                /* the first look: finds parameters, scalars and metrics; nothing of it runs */
-	bool quiet;              /* metrics are not recorded */
-	bool diagnose;           /* count what is not finite in every layer */
+	bool dry;                    /* the first look: finds parameters, scalars and metrics; nothing of it runs */
+	bool quiet;                  /* metrics are not recorded */
+	bool diagnose;               /* count what is not finite in every layer */
 	const struct portion *keeps; /* whose samples' values may be kept, or NULL */
 	struct features *kept;       /* those that are, or NULL */
-	uint32_t call, call_now; /* forward calls so far; number of the current one */
-	bool in_param;           /* a `param` slot is being recorded */
-	bool foreign;            /* a network other than the one in training */
-	uint32_t mode;           /* of the forward call being recorded */
-	int depth;               /* networks and attacks inside each other */
+	uint32_t call, call_now;     /* forward calls so far; number of the current one */
+	bool in_param;               /* a `param` slot is being recorded */
+	bool foreign;                /* a network other than the one in training */
+	uint32_t mode;               /* of the forward call being recorded */
+	int depth;                   /* networks and attacks inside each other */
 	struct network *net;
 	struct rein_step step;
 	const struct rein_step *now; /* &step, or that of the objective recorded once more */
@@ -380,7 +380,11 @@ bool load_weights(struct trainer *, const char *path, bool views, char *why, siz
 /* Tensor `name` of the file, of the state's shape; NULL with the reason. */
 const struct st_tensor *tensor_named(const struct st_file *, const char *path, const char *name, const struct state *,
                                      char *why, size_t size);
-/* transfer.c: what [run] weights, weights_on and weights_map ask for. */
+/* transfer.c. What inputs are normalized with, as text that is allocated; a file whose network learned
+ * from others: said. */
+char *normalization_text(const struct trainer *);
+void normalization_check(struct trainer *, const struct st_file *, const char *path);
+/* What [run] weights, weights_on and weights_map ask for. */
 bool transfer_weights(struct trainer *, char *why, size_t size);
 
 #endif

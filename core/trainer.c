@@ -162,13 +162,9 @@ static bool in_bounds(struct trainer *t, const struct split *s, double lo, doubl
 		double v = s->info.dtype == REIN_U8_T ? ((const uint8_t *)s->x)[i] / 255.0 : (double)((const float *)s->x)[i];
 		if (v >= lo && v <= hi)
 			continue;
-		char name[400] = "";
-		const struct rein_dataset_vt *vt = &s->dataset->component->vt.dataset;
-		if (vt->describe)
-			vt->describe(s->dataset->self, s->number[i / s->elements], name, sizeof name);
-		at_instance(t->diag, s->dataset,
-		            "sample %" PRId64 "%s%s%s: number %" PRId64 " is %g, outside of the bounds %g..%g of [run]",
-		            s->number[i / s->elements], *name ? " (" : "", name, *name ? ")" : "", i % s->elements, v, lo, hi);
+		char name[512];
+		at_instance(t->diag, s->dataset, "%s: number %" PRId64 " is %g, outside of the bounds %g..%g of [run]",
+		            data_sample_name(s, i / s->elements, name, sizeof name), i % s->elements, v, lo, hi);
 		return false;
 	}
 	return true;
@@ -273,12 +269,26 @@ static bool upload_data(struct trainer *t)
 }
 
 /* --- checks that need the parameters ----------------------------------------------------------------- */
+/* Does the config say on=? */
+static bool is_named(const struct instance *in)
+{
+	for (int i = 0; i < in->spec->n_arg; i++)
+		if (strcmp(in->spec->arg[i].key, "on") == 0)
+			return true;
+	return false;
+}
+
 int optimizer_of(const struct trainer *t, const char *name)
 {
-	for (int i = 0; i < t->n_optimizer; i++)
-		if (pattern_match(t->optimizer[i]->common.on, name))
+	int rest = -1;
+
+	for (int i = 0; i < t->n_optimizer; i++) {
+		if (!is_named(t->optimizer[i]))
+			rest = rest < 0 ? i : rest;
+		else if (pattern_match(t->optimizer[i]->common.on, name))
 			return i;
-	return -1;
+	}
+	return rest;
 }
 
 /* Names of the parameters for a message: "conv1.weight, conv1.bias, ...". */
@@ -401,10 +411,43 @@ static void check_regularizer(struct trainer *t, const struct instance *reg)
 		       tensors ? "parameter" : "layer", tensors ? param_list(t, false) : layer_list(t));
 }
 
+/* One optimizer for each parameter; without on= it has those that no other names. */
+static void check_optimizer(struct trainer *t, const struct instance *in, const struct instance *rest)
+{
+	const struct network *net = t->net[0];
+	char which[400] = "";
+	const char *other = NULL;
+	bool any = false;
+
+	if (is_named(in))
+		check_parameters(t, in);
+	else if (rest != in)
+		at_instance(t->diag, in,
+		            "'%s' has no on= either, and trains all that is left: name what each of the two trains",
+		            rest->spec->name);
+	for (int i = 0; i < net->n_param; i++) {
+		const char *name = net->param[i]->name;
+		size_t at = strlen(which);
+		int mine = optimizer_of(t, name);
+		any = any || (mine >= 0 && t->optimizer[mine] == in);
+		if (!is_named(in) || mine < 0 || t->optimizer[mine] == in || !pattern_match(in->common.on, name))
+			continue;
+		other = t->optimizer[mine]->spec->name;
+		if (at < sizeof which - 100)
+			snprintf(which + at, sizeof which - at, "%s%.80s", at ? ", " : "", name);
+	}
+	if (other)
+		at_key(t->diag, in, "on", "on=%s: '%s' trains %s already; a parameter has one optimizer", in->common.on, other,
+		       which);
+	else if (!any && rest == in)
+		at_instance(t->diag, in, "there is no parameter left for it: the others' on= name them all");
+}
+
 static bool check_patterns(struct trainer *t)
 {
 	int errors = diag_errors(t->diag);
 	const char *lost = param_list(t, true);
+	const struct instance *rest = NULL;
 
 	check_freeze(t);
 	if (t->net[0]->n_param == 0) {
@@ -414,8 +457,10 @@ static bool check_patterns(struct trainer *t)
 	if (*lost)
 		at_instance(t->diag, t->optimizer[t->n_optimizer - 1],
 		            "no optimizer trains these parameters: %s; widen an on= or freeze their layers", lost);
+	for (int i = t->n_optimizer - 1; i >= 0; i--)
+		rest = is_named(t->optimizer[i]) ? rest : t->optimizer[i];
 	for (int i = 0; i < t->n_optimizer; i++)
-		check_parameters(t, t->optimizer[i]);
+		check_optimizer(t, t->optimizer[i], rest);
 	for (int i = 0; i < t->n_regularizer; i++)
 		check_regularizer(t, t->regularizer[i]);
 	for (int i = 0; i < t->n_pruner; i++)
@@ -633,9 +678,9 @@ void trainer_destroy(struct trainer *t)
 		free(t->ref[i]);
 	for (int i = 0; i < t->n_text; i++)
 		free(t->text[i]);
-	void *blocks[] = { t->inst,      t->all,    t->ref,    t->net,        t->optimizer,  t->schedule,    t->regularizer,
-		               t->transform, t->attack, t->scalar, t->meter,      t->portion,    t->table_host,  t->pruner,
-		               t->detector,  t->kept,   t->text,   t->init,   t->order_host, t->order_next, t->augmentation };
+	void *blocks[] = { t->inst,      t->all,    t->ref,    t->net,   t->optimizer,  t->schedule,   t->regularizer,
+		               t->transform, t->attack, t->scalar, t->meter, t->portion,    t->table_host, t->pruner,
+		               t->detector,  t->kept,   t->text,   t->init,  t->order_host, t->order_next, t->augmentation };
 	for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
 		free(blocks[i]);
 	free(t);

@@ -3,7 +3,11 @@
  * transfer.c: some weights of another network's file for a new run: those that [run] weights_on
  * names, looked for in the file under the names that weights_map gives them. The others keep
  * the values they start from.
+ *
+ * Normalization is part of a model: its file says, as metadata `normalization`, what the network's inputs
+ * were normalized with, and a config that reads the weights and does otherwise is told so.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +83,55 @@ static bool all_used(struct trainer *t, const char *on, const char *map, char *w
 	return true;
 }
 
+/* --- normalization ------------------------------------------------------------------------- */
+static void numbers(FILE *f, const char *key, int64_t n, const double *v)
+{
+	for (int64_t i = 0; i < n; i++)
+		fprintf(f, "%s%.9g", i ? "," : key, v[i]);
+}
+
+/* "mean=0.5 std=0.25", of several one after another; "" for none. Allocated. */
+char *normalization_text(const struct trainer *t)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f = must(open_memstream(&text, &size));
+
+	for (int i = 0; i < t->n_transform; i++) {
+		const struct rein_augmentation_vt *vt = &t->transform[i]->component->vt.augmentation;
+		const double *mean, *std;
+		int64_t n;
+		if (!vt->affine || vt->affine(t->transform[i]->self, &n, &mean, &std) < 0)
+			continue;
+		fputs(ftell(f) ? " " : "", f);
+		numbers(f, "mean=", n, mean);
+		numbers(f, " std=", n, std);
+	}
+	fclose(f);
+	return must(text);
+}
+
+void normalization_check(struct trainer *t, const struct st_file *f, const char *path)
+{
+	const char *theirs = st_meta(f, "normalization");
+	const struct arg *a = config_setting(t->env.config, "run", "weights");
+	char *ours = normalization_text(t);
+
+	if (theirs && strcmp(theirs, ours) != 0) {
+		const char *text =
+			trainer_text(t,
+		                 "%s: its network learned from inputs %s%s; here they are %s%s. [transforms] normalize is "
+		                 "part of a model",
+		                 path, *theirs ? "normalized with " : "as they are", theirs,
+		                 *ours ? "normalized with " : "taken as they are", ours);
+		if (a && !t->env.to_load)
+			diag_warn(t->diag, &a->value_at, "%s", text);
+		else if (t->env.host.log)
+			(t->env.host.log)(t->env.host.log_ctx, REIN_LOG_WARN, text);
+	}
+	free(ours);
+}
+
 bool transfer_weights(struct trainer *t, char *why, size_t size)
 {
 	const struct settings *set = t->env.settings;
@@ -90,6 +143,7 @@ bool transfer_weights(struct trainer *t, char *why, size_t size)
 		return load_weights(t, set->weights, set->weights_averaged, why, size);
 	if (!all_used(t, on, map, why, size) || !(f = st_open(set->weights, why, size)))
 		return false;
+	normalization_check(t, f, set->weights);
 	/* first whether all of it fits, then the copying */
 	for (int pass = 0; pass < 2; pass++)
 		for (int i = 0; good && i < t->store->n; i++) {

@@ -9,11 +9,13 @@ cases/<name>.safetensors, what PyTorch got from the same data and initial weight
     final.<param>   the parameters after the last step
     state.<name>    a state of a plugin, by its name in the store
 data/ holds the data and the initial weights, which the cases share. test_golden.c runs every
-config it finds and compares. Run again after changing a case (needs torch and safetensors):
-    python3 tests/golden/make_fixtures.py
+config it finds and compares. Run again after changing a case (needs torch and safetensors), all
+of them or those named:
+    python3 tests/golden/make_fixtures.py [NAME...]
 """
 import os
 import struct
+import sys
 
 import torch
 import torch.nn.functional as F
@@ -222,6 +224,21 @@ def masks_of(p, how):
     return {k: v.reshape(w[k].shape) for k, v in parts.items()}
 
 
+def views(c, x):
+    """The rows as they are and n - 1 times flipped, view after view."""
+    image = x.reshape(-1, 2, 3)
+    other = image.flip(1 if "vflip" in c["sections"] else 2).reshape(x.shape)
+    return torch.cat([x] + [other] * (c["views"] - 1))
+
+
+def jsd(z, y, n, alpha=12):
+    """timm's JsdCrossEntropy: cross-entropy of the clean split, and alpha times the mean KL to the mixture."""
+    split = torch.split(z, len(z) // n)
+    p = [F.softmax(s, dim=1) for s in split]
+    mixture = torch.clamp(torch.stack(p).mean(0), 1e-7, 1).log()
+    return F.cross_entropy(split[0], y), alpha * sum(F.kl_div(mixture, s, reduction="batchmean") for s in p) / n
+
+
 def clip_norm(limit):
     return lambda p, objective: torch.nn.utils.clip_grad_norm_(list(p.values()), limit)
 
@@ -248,7 +265,7 @@ S = torch.optim.lr_scheduler
 def case(name, data="class", act=torch.relu, act_line="act = relu", loss=F.cross_entropy, loss_line="loss = cross_entropy",
          opt=None, opt_line="opt = sgd lr=0.1", reg_line="", penalty=None, gradients=None, after_step=None,
          schedule=None, schedule_line="", batch=8, epochs=2, bias=True, ema=None, term=None, extra="", swa=None, spectral=False,
-         sections="", attack=None, known=False, weight_norm=False, prune=None, init=None):
+         sections="", attack=None, known=False, weight_norm=False, prune=None, init=None, views=1):
     return dict(locals())
 
 
@@ -308,6 +325,15 @@ CASES = [
     case("adamw", opt=adamw(), opt_line="opt = adamw lr=0.01"),
     case("adamw_options", opt=adamw(betas=(0.8, 0.95), eps=1e-3, weight_decay=0.3),
          opt_line="opt = adamw lr=0.01 beta1=0.8 beta2=0.95 eps=1e-3 weight_decay=0.3"),
+    # groups of parameters
+    case("groups_sgd", opt=lambda p: torch.optim.SGD([{"params": p[:2], "lr": 0.02, "momentum": 0.9}, {"params": p[2:], "lr": 0.2, "weight_decay": 0.01}]),
+         opt_line="body = sgd lr=0.02 momentum=0.9 on=fc1.*\nhead = sgd lr=0.2 weight_decay=0.01"),
+    case("groups_adam", opt=lambda p: torch.optim.Adam([{"params": p[:2], "lr": 1e-3}, {"params": p[2:], "lr": 3e-2, "betas": (0.8, 0.95)}]),
+         opt_line="head = adam lr=3e-2 beta1=0.8 beta2=0.95 on=fc2.*\nbody = adam lr=1e-3 on=fc1.*",
+         schedule=lambda o: [S.StepLR(o, 3, 0.5)], schedule_line="s = step size=3 gamma=0.5", **ONE),
+    case("groups_schedule", opt=lambda p: torch.optim.SGD([{"params": p[:2], "lr": 0.05}, {"params": p[2:], "lr": 0.3}]),
+         opt_line="body = sgd lr=0.05\nhead = sgd lr=0.3 on=fc2.*",
+         schedule=lambda o: [S.LambdaLR(o, [lambda t: 1, lambda t: 0.8 ** t])], schedule_line="s = exponential gamma=0.8 for=optimizer.head.lr", **ONE),
     # schedules
     case("schedule_constant", schedule=lambda o: [S.ConstantLR(o, 0.3, 3)], schedule_line="s = constant factor=0.3 length=3", **ONE),
     case("schedule_step", schedule=lambda o: [S.StepLR(o, 3, 0.5)], schedule_line="s = step size=3 gamma=0.5", **ONE),
@@ -369,6 +395,10 @@ CASES = [
          attack=lambda f, x, y: deepfool(f, x, y, 2, 2), sections="[attacks]\nfool = deepfool candidates=2 steps=2"),
     case("trades", data="image", reg_line="tr = trades attack=pgd beta=6", term="trades",
          sections="[attacks]\npgd = pgd epsilon=0.1 alpha=0.03 steps=5 random_start=no"),
+    case("jsd", data="image", term="jsd", views=3, reg_line="agree = jsd",
+         sections="[augmentations]\nflip = hflip p=1\nviews = splits of=flip"),
+    case("jsd_two", data="image", term="jsd", views=2, act=torch.tanh, act_line="act = tanh", reg_line="agree = jsd alpha=12",
+         opt=adam(), opt_line="opt = adam lr=0.01", sections="[augmentations]\nflip = vflip p=1\nviews = splits of=flip n=2"),
     case("magnitude", prune=0.5, epochs=4, opt=sgd(momentum=0.9, weight_decay=0.01),
          opt_line="opt = sgd lr=0.1 momentum=0.9 weight_decay=0.01", sections=PRUNE.format("")),
     case("magnitude_global", prune="global", epochs=4, opt=adam(), opt_line="opt = adam lr=0.01", sections=PRUNE.format(" global=yes")),
@@ -462,6 +492,9 @@ def run(c, x, y, start):
                 return F.linear(c["act"](h), see["fc2.weight"], see.get("fc2.bias"))
 
             def objective():
+                if c["term"] == "jsd":
+                    data_loss[0], agree = jsd(forward(views(c, bx)), by, c["views"])
+                    return data_loss[0] + agree
                 z = forward(bx)
                 if c["known"]:
                     old = known[i:i + c["batch"]].clone()
@@ -544,10 +577,11 @@ def main():
     data = write_data()
     for name in ("class",):
         save_file({k: v for k, v in data[name][2].items() if k.endswith("weight")}, f"{HERE}/data/{name}_no_bias.safetensors")
-    for c in CASES:
+    cases = [c for c in CASES if not sys.argv[1:] or c["name"] in sys.argv[1:]]
+    for c in cases:
         write_ini(c)
         save_file(run(c, *data[c["data"]]), f"{HERE}/cases/{c['name']}.safetensors")
-    print(len(CASES), "cases")
+    print(len(cases), "cases")
 
 
 if __name__ == "__main__":

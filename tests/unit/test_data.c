@@ -56,6 +56,31 @@ Test(data, split_seed)
 	close_data(&b);
 }
 
+/* An entry's samples behind those of another, by the labels and numbers that both keep. */
+Test(data, entries_join)
+{
+	struct opened_data o = open_text("[data]\n"
+	                                 "train = blobs samples=30 features=4 classes=3 take=10\n"
+	                                 "more = blobs samples=20 features=4 classes=3 seed=5 skip=2 take=6 join=train\n"
+	                                 "last = blobs samples=9 features=4 classes=2 corrupt=1 join=train\n"
+	                                 "val = blobs samples=8 features=4 classes=3 seed=2\n",
+	                                 3, RNG_PHILOX, NULL);
+	const struct split *t = must(&o, "train"), *more = must(&o, "more"), *last = must(&o, "last");
+	char name[256];
+	cr_assert(t->n == 25 && more->n == 6 && last->n == 9 && must(&o, "val")->n == 8);
+	cr_expect(!memcmp((const float *)t->x + 40, more->x, 24 * sizeof(float)));
+	cr_expect(!memcmp((const float *)t->x + 64, last->x, 36 * sizeof(float)));
+	cr_expect(!memcmp((const int32_t *)t->y + 10, more->y, 6 * sizeof(int32_t)));
+	cr_expect(!memcmp((const int32_t *)t->y + 16, last->y, 9 * sizeof(int32_t)));
+	cr_expect(t->corrupted == last->corrupted && t->is_corrupted[16] && !t->is_corrupted[9]);
+	for (int64_t i = 0; i < t->n; i++)
+		for (int64_t j = 0; j < i; j++)
+			cr_expect_neq(t->number[i], t->number[j]);
+	cr_expect(strstr(data_sample_name(t, 12, name, sizeof name), "sample 4") && strstr(name, "of 'more'"), "%s", name);
+	cr_expect(data_joined(t, 0) == more && data_joined(t, 1) == last && !data_joined(t, 2));
+	close_data(&o);
+}
+
 Test(data, overlap)
 {
 	struct opened_data o = open_text("[data]\ntrain = points take=30\nval = points skip=20 take=30\n"

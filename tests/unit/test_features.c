@@ -8,13 +8,13 @@
 
 #include "trainer_rig.h"
 
-#define DATA                                                                                                   \
+#define DATA                                                                                                       \
 	"[data]\ntrain = shapes samples=230 size=16 channels=3 classes=3\nval = shapes samples=70 size=16 channels=3 " \
 	"classes=3 seed=2\n"
-#define CONV                                                                                                        \
+#define CONV                                                                                                       \
 	"[network]\nc1 = conv2d filters=8 kernel=3 padding=1 freeze=yes\na1 = relu\np1 = maxpool size=4\nc2 = conv2d " \
 	"filters=6 kernel=3 freeze=yes\na2 = relu\nflat = flatten\ndrop = dropout p=0.5\nout = linear units=3\n"
-#define LINEAR                                                                                             \
+#define LINEAR                                                                                                    \
 	"[network]\nflat = flatten\nf1 = linear units=40 freeze=yes\na1 = sigmoid\nf2 = linear units=20 freeze=yes\n" \
 	"a2 = tanh\ndrop = dropout p=0.5\nout = linear units=3\n"
 #define TAIL "[loss]\nce = cross_entropy\n[optimizer]\nadam = adam lr=0.01\n"
@@ -83,15 +83,17 @@ Test(features, of_products_have_the_same_bits)
 
 Test(features, of_streamed_samples)
 {
-	const char *big = "[data]\ntrain = shapes samples=230 size=48 channels=3 classes=3\nval = shapes samples=150 size=48 "
-					  "channels=3 classes=3 seed=2\n";
+	const char *big =
+		"[data]\ntrain = shapes samples=230 size=48 channels=3 classes=3\nval = shapes samples=150 size=48 "
+		"channels=3 classes=3 seed=2\n";
 	struct metrics a = { 0 }, b = { 0 };
 	struct rig plain, quick;
 	char text[2][2048];
 	for (int i = 0; i < 2; i++)
-		snprintf(text[i], sizeof text[i],
-		         "[run]\nconfig = 1\nepochs = 3\nbatch = 20\neval_batch = 40\ndata_memory = 1\ncache = %s\n%s" CONV TAIL,
-		         i ? "yes" : "no", big);
+		snprintf(
+			text[i], sizeof text[i],
+			"[run]\nconfig = 1\nepochs = 3\nbatch = 20\neval_batch = 40\ndata_memory = 1\ncache = %s\n%s" CONV TAIL,
+			i ? "yes" : "no", big);
 	cr_assert(rig_open(&plain, text[0], 2), "%s", plain.why);
 	cr_assert(rig_open(&quick, text[1], 2), "%s", quick.why);
 	cr_expect(data_split(trainer_data(quick.t), "train")->streamed);
@@ -159,8 +161,10 @@ Test(features, come_again_after_a_resume_and_with_other_weights)
 	struct rig other;
 	cr_assert(open_as(&other, "no", "seed = 7\nepochs = 2\n", CONV));
 	cr_assert(trainer_save_model(other.t, model, why, sizeof why), "%s", why);
-	cr_assert(trainer_load_model(whole.t, model, why, sizeof why) && trainer_load_model(rest.t, model, why, sizeof why));
-	cr_assert(trainer_evaluate(whole.t, "val", &a, whole.diag) >= 0 && trainer_evaluate(rest.t, "val", &b, rest.diag) >= 0);
+	cr_assert(trainer_load_model(whole.t, model, why, sizeof why) &&
+	          trainer_load_model(rest.t, model, why, sizeof why));
+	cr_assert(trainer_evaluate(whole.t, "val", &a, whole.diag) >= 0 &&
+	          trainer_evaluate(rest.t, "val", &b, rest.diag) >= 0);
 	cr_expect(metrics_get(&a, "val.loss") == metrics_get(&b, "val.loss"));
 	metrics_finish(&a);
 	metrics_finish(&b);

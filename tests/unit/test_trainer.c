@@ -167,6 +167,38 @@ Test(trainer, groups_and_frozen_layers)
 	rig_close(&r);
 }
 
+/* What on= names of the optimizer trains, and what is left; in any order of the lines. */
+Test(trainer, a_parameter_has_one_optimizer)
+{
+	static const struct {
+		const char *optimizers, *why;
+	} bad[] = {
+		{ "a = sgd lr=0.1\nb = adam\n", "'a' has no on= either" },
+		{ "a = sgd lr=0.1 on=fc1.*\nb = adam on=*.weight\nc = adam\n",
+		  "on=*.weight: 'a' trains fc1.weight already; a parameter has one optimizer" },
+		{ "a = sgd lr=0.1 on=*\nb = adam\n", "there is no parameter left for it" },
+		{ "a = sgd lr=0.1 on=fc9.*\nb = adam\n", "on=fc9.* matches no parameter" },
+	};
+	struct rig r, turned;
+	struct metrics m = { 0 };
+	char text[1024];
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		snprintf(text, sizeof text, "[run]\nconfig = 1\n" BLOBS MLP "[optimizer]\n%s", bad[i].optimizers);
+		cr_expect_not(rig_open(&r, text, 1), "%s", bad[i].optimizers);
+		cr_expect(strstr(r.why, bad[i].why), "%s", r.why);
+		rig_close(&r);
+	}
+	OPEN(&r, "[run]\nconfig = 1\n" BLOBS MLP "[optimizer]\nhead = sgd lr=0.5 on=out.*\nbody = sgd lr=0.01\n", 1);
+	OPEN(&turned, "[run]\nconfig = 1\n" BLOBS MLP "[optimizer]\nbody = sgd lr=0.01\nhead = sgd lr=0.5 on=out.*\n", 1);
+	cr_assert(rig_run(&r, &m) && rig_run(&turned, &m));
+	cr_expect_eq(rig_at(&r, "out.weight", 3), rig_at(&turned, "out.weight", 3));
+	cr_expect_eq(rig_at(&r, "fc1.weight", 3), rig_at(&turned, "fc1.weight", 3));
+	metrics_finish(&m);
+	rig_close(&r);
+	rig_close(&turned);
+}
+
 Test(trainer, untrained_parameters_are_named)
 {
 	struct rig r;

@@ -63,6 +63,35 @@ Test(transfer, some_weights_under_other_names)
 	unlink(file);
 }
 
+/* The file says what its network's inputs were normalized with. */
+Test(transfer, another_normalization_is_told)
+{
+	static const struct {
+		const char *transforms, *told;
+	} here[] = {
+		{ "[transforms]\nscale = normalize mean=0.5 std=0.25\n", NULL },
+		{ "[transforms]\nscale = normalize mean=0.5 std=0.5\n",
+		  "normalized with mean=0.5 std=0.25; here they are normalized with mean=0.5 std=0.5" },
+		{ "", "normalized with mean=0.5 std=0.25; here they are taken as they are" },
+	};
+	char text[2048], why[512];
+	struct rig r;
+	close(mkstemp(file));
+	snprintf(text, sizeof text, "[run]\nconfig = 1\n" DATA BODY TAIL "%s", here[0].transforms);
+	cr_assert(rig_open(&r, text, 1), "%s", r.why);
+	cr_assert(trainer_save_model(r.t, file, why, sizeof why), "%s", why);
+	rig_close(&r);
+	for (size_t i = 0; i < 2 * (sizeof here / sizeof *here); i++) {
+		const char *told = here[i / 2].told, *some = i % 2 ? "weights_on = body.*\n" : "";
+		snprintf(text, sizeof text, "[run]\nconfig = 1\nweights = %s\n%s" DATA BODY TAIL "%s", file, some,
+		         here[i / 2].transforms);
+		cr_assert(rig_open(&r, text, 1), "%s", r.why);
+		cr_expect(told ? strstr(r.why, told) != NULL : !*r.why, "%s", r.why);
+		rig_close(&r);
+	}
+	unlink(file);
+}
+
 Test(transfer, what_does_not_fit_is_named)
 {
 	trained();

@@ -125,8 +125,10 @@ struct rein_backend_options {
 #define REIN_GUARD 2u /* the core pads the arena; the backend may check harder */
 #define REIN_TIMED 4u /* run() takes the time of every kernel, see seconds() */
 
+/* What a convolution gives for one sample has the same bits in a batch of any size. */
+#define REIN_CONV_ALONE 1u
 struct rein_backend_vt {
-	uint32_t struct_size, reserved;
+	uint32_t struct_size, flags;
 	/* [control] Is the device there? Fills *d; REIN_UNSUPPORTED with fail() saying why not. */
 	rein_status (*probe)(void *self, const struct rein_host *, struct rein_device *d);
 	/* [control] Before anything but probe; once. */
