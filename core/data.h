@@ -17,7 +17,7 @@ struct split {
 	int64_t elements;              /* per sample: product of info.dim */
 	void *x;                       /* n * elements of info.dtype (u8 or float); if streamed, those that joined */
 	bool streamed;                 /* samples are read while they are used: stream.c */
-	int64_t joined;                /* while the run went on: the last ones; numbers from info.count on */
+	int64_t joined;                /* from elsewhere: the last ones; numbers from info.count on */
 	void *y;                       /* n int32_t, or n * target_dim floats */
 	int64_t *number;               /* n: number of each sample in its dataset */
 	int64_t corrupted;             /* labels that were replaced */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "samples.h"
 #include "train.h"
 
 #define LIMIT_MIB 1024 /* cache = auto, where [run] data_memory names no limit */
