@@ -198,6 +198,11 @@ static bool make_source(const struct opening *o, struct owned_split *w)
 			instance_error(tr, o->d, "does not fit the samples");
 			return false;
 		}
+		if (t >= s->n_fixed && memcmp(s->info.dim, out, s->info.rank * sizeof *out) != 0)
+			return data_error(o->d, tr->spec, NULL,
+			                  "'%s' gives the samples another shape while they train, and evaluation would see the "
+			                  "old one: put it in [transforms]",
+			                  tr->component->c.name);
 		memcpy(s->info.dim, out, s->info.rank * sizeof *out);
 		s->transformed = s->transformed ? identity_of(tr, s->transformed) : NULL;
 	}

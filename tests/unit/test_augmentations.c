@@ -146,6 +146,8 @@ Test(augmentations, what_cannot_be_is_said)
 	refused("[augmentations]\na = rotate degrees=20,10\n", "the smaller number comes first");
 	refused("[transforms]\na = normalize mean=0.5 std=0.5 p=0.5\n", "is part of the model");
 	refused("[augmentations]\na = blur kernel=4\n", "odd");
+	refused("[augmentations]\na = resize size=5\n", "put it in [transforms]");
+	refused("[augmentations]\na = random_crop size=6\n", "a crop in [augmentations]?");
 }
 
 /* --- remaking samples ------------------------------------------------------------------------- */

@@ -28,6 +28,17 @@ static rein_val linear_record(const void *self, struct rein_rec *r, const struct
 	}
 	struct rein_init wi = rein_start_weight(&s->start, (double)fan_in, (double)s->units);
 	rein_val w = rein_param(r, "weight", 2, dim, &wi);
+	int64_t takes = rein_dim(r, w, 1); /* less than asked for where channels were removed */
+	if (fan_in > 0 && takes > 0 && takes != fan_in) {
+		char why[200];
+		snprintf(
+			why, sizeof why,
+			"%lld numbers come in, its weights take %lld: samples of training and of evaluation have different shapes "
+			"(a crop in [augmentations]?)",
+			(long long)fan_in, (long long)takes);
+		rein_refuse(r, why);
+		return REIN_NONE;
+	}
 	rein_val y = rein_matmul(r, x, w, REIN_TB);
 	if (s->bias) {
 		struct rein_init bi = rein_start_bias(&s->start, (double)fan_in);
