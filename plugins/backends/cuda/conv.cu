@@ -193,7 +193,6 @@ typedef tile_ffma<128, 64, 8, 8, 8> tile_wide;    /* 128 threads */
 typedef tile_ffma<64, 64, 16, 4, 8> tile_square;  /* 128 threads */
 typedef tile_ffma<128, 32, 16, 8, 4> tile_narrow; /* 128 threads */
 typedef tile_ffma<128, 16, 16, 4, 4> tile_thin;   /* 128 threads */
-typedef tile_tf32<128, 64, 16, 4, 2> tile_tensor;
 typedef tile_tf32<128, 32, 16, 4, 1> tile_tensor_narrow;
 /* dw: few rows, many columns */
 typedef tile_ffma<16, 64, 16, 4, 4> tile_dw_thin;  /* 64 threads */
@@ -272,7 +271,7 @@ static rein_status emit_gather(struct cuda_build *b, const struct gather *v, con
 	bool tensor = b->cuda->math_key != CUDA_FP32;
 	int64_t blocks = ceil_div((int64_t)v->N * v->h.places * v->w.places, 128) * ceil_div(v->cols, 64) * v->G;
 	if (tensor && v->cols > 32)
-		return emit_tile<tile_tensor>(b, v, x, w, y, end);
+		return conv_tensor_launch(b, v, x, w, y, end);
 	if (tensor && v->cols > 16)
 		return emit_tile<tile_tensor_narrow>(b, v, x, w, y, end);
 	if (v->cols <= 16)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * conv.h: shapes of convolutions, shared by the kernels for any of them (conv.cu) and those for
- * few channels (conv_direct.cu).
+ * few channels (conv_direct.cu) or for tensor cores (conv_tensor.cu).
  *
  * Forward and the derivative in x are one computation, a gathering convolution: place (u,v) of a
  * column (output channel of the forward pass, input channel of dx) sums over k-channels and taps
@@ -106,6 +106,9 @@ static inline struct gather gather_of(const struct conv *v, bool back, int phase
 /* conv_direct.cu: kernels for few channels; whether they apply, and the launch. */
 bool conv_direct_gather(const struct gather *);
 rein_status conv_direct_launch(struct cuda_build *, const struct gather *, const float *x, const float *w, float *y,
+                               const struct tile_end *);
+/* conv_tensor.cu: on tensor cores, for more than 32 channels. */
+rein_status conv_tensor_launch(struct cuda_build *, const struct gather *, const float *x, const float *w, float *y,
                                const struct tile_end *);
 
 #endif
