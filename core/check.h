@@ -17,6 +17,14 @@
 #define CHECK_MAX_IN    8
 #define CHECK_MAX_OUT   8
 
+/* --- the command line ---------------------------------------------------------------------- */
+struct check_options {
+	const char *seed, *level, *only, *number, *seconds;
+	bool json;
+	int64_t seed_n, level_n, number_n, seconds_n;
+	bool some[REIN_OP_COUNT]; /* of only */
+};
+
 /* --- operands ------------------------------------------------------------------------------- */
 struct check_operand {
 	uint32_t dtype, rank;
@@ -25,11 +33,11 @@ struct check_operand {
 };
 /* From "r7x5:e i3": a letter for the dtype (r real, w wide, i i32, u u8, b bool), sizes, and how it
  * is filled; check_data.c has the words. Capital letters are sizes by chance. Gives how many. */
-int check_operands(const char *text, uint64_t seed, struct check_operand in[CHECK_MAX_IN]);
-void check_operands_free(struct check_operand in[CHECK_MAX_IN], int n);
+int check_operands(const char *text, uint64_t seed, struct check_operand *in);
+void check_operands_free(struct check_operand *in, int n);
 /* Operands of the derivatives of windows are made from those of the op itself: "x w" becomes
  * "g w", "x g", "g index"; attributes get the shape that is asked for. */
-int check_adapt(uint32_t op, struct rein_attr *, uint64_t seed, struct check_operand in[CHECK_MAX_IN], int n);
+int check_adapt(uint32_t op, struct rein_attr *, uint64_t seed, struct check_operand *in, int n);
 /* How many terms an element of the op's result adds up at most. */
 double check_terms(uint32_t op, const struct rein_attr *, int n, const struct check_operand *in, int64_t n_out);
 
@@ -57,6 +65,11 @@ struct state *check_state(struct check_call *, const char *name, uint32_t dtype,
 void check_program(struct check_call *, uint64_t seed, int ops);
 /* Number i of memory of a dtype, as double. */
 double check_number(uint32_t dtype, uint32_t real_size, const void *mem, int64_t i);
+
+/* What the diag holds, as text without the last line's end; forgotten there. */
+void check_messages(struct diag *, char *out, size_t size);
+/* The bytes of every state, so that a second run can begin as the first did; all are allocated. */
+void **check_keep(struct store *);
 
 /* --- cases ------------------------------------------------------------------------------------- */
 struct check_row {
@@ -160,10 +173,26 @@ struct check_bench *check_open(const struct check_target *, struct check_report 
 void check_close(struct check_bench *); /* accepts NULL */
 void check_run(struct check_bench *, const struct check_case *, struct check_report *);
 
-/* All cases, each begun in a child process; calls `on` for each that is over. False, with the
- * status and reason in *first, if the backend could not be opened. seconds: for one case. */
-bool check_children(const struct check_target *, int n, const struct check_case *, int seconds,
-                    void (*on)(void *ctx, const struct check_case *, const struct check_report *), void *ctx,
-                    struct check_report *first);
+/* --- children -------------------------------------------------------------------------------- */
+/* What is done in child processes, one case after another. */
+struct check_jobs {
+	int n;
+	int seconds;                                     /* that one case may take */
+	int n_group;                                     /* cases belong to groups 0..n_group-1 ... */
+	int (*group)(void *ctx, int k);                  /* and a group that crashes again and again is left */
+	void *(*open)(void *ctx, struct check_report *); /* in each child; NULL with the reason in the report */
+	void (*run)(void *opened, void *ctx, int k, struct check_report *);
+	void (*close)(void *opened);
+	void (*on)(void *ctx, int k, const struct check_report *); /* in the parent, for each case that is over */
+	void *ctx;
+};
+/* False, with the status and reason in *first, if nothing could be opened. */
+bool check_children(const struct check_jobs *, struct check_report *first);
+
+/* --- commands: give an exit code ---------------------------------------------------------------- */
+int check_backend(const struct check_options *, const struct check_target *);
+/* One component with these keys, or, where c is NULL, all of a file. */
+int check_parts(const struct check_options *, struct registry *, const struct component *c, const struct spec *,
+                const char *file);
 
 #endif

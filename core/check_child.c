@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * check_child.c: cases run in a child process, so that one that crashes or hangs takes nothing
- * with it: the parent names it, and a new child goes on behind it. The backend is opened in the
- * child alone. Reports come through a pipe, each smaller than PIPE_BUF and so in one piece.
+ * with it: the parent names it, and a new child goes on behind it. Backends are opened and
+ * components made in the child alone. Reports come through a pipe, each smaller than PIPE_BUF and so in one piece.
  */
 #include "check.h"
 
@@ -19,7 +19,7 @@
 
 _Static_assert(sizeof(struct check_report) <= PIPE_BUF, "a report is written in one piece");
 
-#define MOST_CRASHES 3 /* of one op, then its other cases are left out */
+#define MOST_CRASHES 3 /* of one group, then its other cases are left out */
 
 struct child {
 	pid_t pid;
@@ -36,26 +36,26 @@ static void say(int to, const struct check_report *r)
 		_exit(EXIT_FAILED);
 }
 
-static _Noreturn void work(const struct check_target *t, int from, int n, const struct check_case *c,
-                           const bool *left_out, int to)
+static _Noreturn void work(const struct check_jobs *j, int from, const bool *left_out, int to)
 {
-	struct check_report r = { .number = -1 };
-	struct check_bench *b = check_open(t, &r);
+	struct check_report r = { .number = -1, .status = CHECK_READY };
+	void *opened = j->open(j->ctx, &r);
 	say(to, &r);
-	for (int k = from; k < n && b; k++) {
-		if (left_out[c[k].op])
+	for (int k = from; k < j->n && opened; k++) {
+		if (left_out[j->group(j->ctx, k)])
 			continue;
 		r = (struct check_report){ .number = k, .status = CHECK_BEGIN };
 		say(to, &r);
-		check_run(b, &c[k], &r);
+		r.status = CHECK_PASSED;
+		j->run(opened, j->ctx, k, &r);
 		say(to, &r);
 	}
-	check_close(b);
+	if (opened)
+		j->close(opened);
 	_exit(EXIT_DONE);
 }
 
-static struct child start(const struct check_target *t, int from, int n, const struct check_case *c,
-                          const bool *left_out)
+static struct child start(const struct check_jobs *j, int from, const bool *left_out)
 {
 	int end[2];
 	fflush(stdout);
@@ -71,7 +71,7 @@ static struct child start(const struct check_target *t, int from, int n, const s
 	}
 	if (child.pid == 0) {
 		close(end[0]);
-		work(t, from, n, c, left_out, end[1]);
+		work(j, from, left_out, end[1]);
 	}
 	close(end[1]);
 	return child;
@@ -89,8 +89,8 @@ static int next(const struct child *c, int seconds, struct check_report *r)
 	return read(c->from, r, sizeof *r) == (ssize_t)sizeof *r;
 }
 
-/* How a child came to its end, as text. */
-static void ended(const struct child *c, bool killed, int seconds, char *out, size_t size)
+/* How a child came to its end, as text; false if it was not as it should. */
+static bool ended(const struct child *c, bool killed, int seconds, char *out, size_t size)
 {
 	int status = 0;
 	close(c->from);
@@ -104,49 +104,62 @@ static void ended(const struct child *c, bool killed, int seconds, char *out, si
 		snprintf(out, size, "crashed: %s", strsignal(WTERMSIG(status)));
 	else
 		snprintf(out, size, "ended the process with exit code %d", WEXITSTATUS(status));
+	return !killed && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_DONE;
 }
 
-bool check_children(const struct check_target *t, int n, const struct check_case *c, int seconds,
-                    void (*on)(void *ctx, const struct check_case *, const struct check_report *), void *ctx,
-                    struct check_report *first)
+/* One child, from case *at on; *at is then the case that it died in, or j->n. */
+static bool one_child(const struct check_jobs *j, int *at, const bool *left_out, char *how, size_t size,
+                      struct check_report *first)
 {
-	bool left_out[REIN_OP_COUNT] = { false };
-	int crashes[REIN_OP_COUNT] = { 0 };
-	int at = 0; /* the case that is next or under way */
-	first->status = CHECK_CRASHED;
-	while (at < n) {
-		struct child child = start(t, at, n, c, left_out);
-		struct check_report r = { .number = -1 };
-		bool open = false, under_way = false;
-		char how[sizeof r.text];
-		int got;
-		while ((got = next(&child, seconds, &r)) == 1) {
-			if (r.number < 0 && at == 0)
-				*first = r;
-			if (r.number < 0 && !(open = r.status == CHECK_READY)) {
-				ended(&child, false, seconds, how, sizeof how);
-				return false;
-			}
-			under_way = r.status == CHECK_BEGIN;
-			if (r.number >= 0)
-				at = r.number + !under_way;
-			if (r.number >= 0 && !under_way)
-				on(ctx, &c[r.number], &r);
+	struct child child = start(j, *at, left_out);
+	struct check_report r;
+	bool open = false, under_way = false;
+	int got;
+	while ((got = next(&child, j->seconds, &r)) == 1) {
+		if (r.number < 0) {
+			*first = r;
+			open = r.status == CHECK_READY;
+			continue;
 		}
-		ended(&child, got < 0, seconds, how, sizeof how);
-		if (!under_way && got == 0 && open) /* all that were left are done */
-			break;
-		if (!open) {
-			first->status = CHECK_NO_DEVICE;
-			snprintf(first->text, sizeof first->text, "%s %.200s while it was opened", t->text, how);
-			return false;
-		}
-		r = (struct check_report){ .number = at, .status = CHECK_CRASHED };
-		left_out[c[at].op] = ++crashes[c[at].op] >= MOST_CRASHES;
-		snprintf(r.text, sizeof r.text, "%.200s%s", how,
-		         left_out[c[at].op] ? "; other cases of this op are left out" : "");
-		on(ctx, &c[at], &r);
-		at++;
+		under_way = r.status == CHECK_BEGIN;
+		*at = r.number + !under_way;
+		if (!under_way)
+			j->on(j->ctx, r.number, &r);
 	}
-	return true;
+	bool good = ended(&child, got < 0, j->seconds, how, size);
+	if (open && !under_way && got == 0) { /* what is left belongs to groups that are left out */
+		if (!good) {
+			r = (struct check_report){ .number = *at > 0 ? *at - 1 : 0, .status = CHECK_CRASHED };
+			snprintf(r.text, sizeof r.text, "it %.200s while it was closed", how);
+			j->on(j->ctx, r.number, &r);
+		}
+		*at = j->n;
+	}
+	if (!open && first->status == CHECK_READY) {
+		first->status = CHECK_NO_DEVICE;
+		snprintf(first->text, sizeof first->text, "it %.200s while it was opened", how);
+	}
+	return open;
+}
+
+bool check_children(const struct check_jobs *j, struct check_report *first)
+{
+	bool *left_out = tool_alloc((size_t)j->n_group * sizeof *left_out), open = true;
+	int *crashes = tool_alloc((size_t)j->n_group * sizeof *crashes);
+	*first = (struct check_report){ .status = CHECK_READY };
+	for (int at = 0; at < j->n && open; at++) {
+		char how[256];
+		struct check_report r = { .status = CHECK_CRASHED };
+		open = one_child(j, &at, left_out, how, sizeof how, first);
+		if (!open || at == j->n)
+			break;
+		int group = j->group(j->ctx, at);
+		left_out[group] = ++crashes[group] >= MOST_CRASHES;
+		r.number = at;
+		snprintf(r.text, sizeof r.text, "%s%s", how, left_out[group] ? "; other cases of it are left out" : "");
+		j->on(j->ctx, at, &r);
+	}
+	free(left_out);
+	free(crashes);
+	return open;
 }

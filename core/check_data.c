@@ -129,7 +129,7 @@ static int64_t size_at(const char **t, uint64_t seed)
 	return n;
 }
 
-int check_operands(const char *text, uint64_t seed, struct check_operand in[CHECK_MAX_IN])
+int check_operands(const char *text, uint64_t seed, struct check_operand *in)
 {
 	int n = 0;
 	for (const char *t = text; *t && n < CHECK_MAX_IN; n++) {
@@ -160,7 +160,7 @@ int check_operands(const char *text, uint64_t seed, struct check_operand in[CHEC
 	return n;
 }
 
-void check_operands_free(struct check_operand in[CHECK_MAX_IN], int n)
+void check_operands_free(struct check_operand *in, int n)
 {
 	for (int k = 0; k < n; k++)
 		free(in[k].v);
@@ -202,7 +202,7 @@ static struct check_operand places(const struct rein_attr *a, uint64_t seed, con
 	return o;
 }
 
-int check_adapt(uint32_t op, struct rein_attr *a, uint64_t seed, struct check_operand in[CHECK_MAX_IN], int n)
+int check_adapt(uint32_t op, struct rein_attr *a, uint64_t seed, struct check_operand *in, int n)
 {
 	bool conv = op == REIN_OP_CONV2D_DX || op == REIN_OP_CONV2D_DW;
 	bool pool = op == REIN_OP_MAX_POOL_DX || op == REIN_OP_AVG_POOL_DX;

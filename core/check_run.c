@@ -46,8 +46,7 @@ static void result_free(struct result *r)
 
 static const struct rein_backend_vt *vt(const struct instance *b) { return &b->component->vt.backend; }
 
-/* What the diag holds, on one line. */
-static void messages(struct diag *d, char *out, size_t size)
+void check_messages(struct diag *d, char *out, size_t size)
 {
 	char *text = NULL;
 	size_t n = 0;
@@ -90,7 +89,7 @@ static void open_way(struct check_bench *b, int way, struct check_report *r)
 	struct rein_device d = { .struct_size = sizeof d };
 	struct instance *i = b->way[way] = create(b, spec);
 	if (!i) {
-		messages(b->diag, r->text, sizeof r->text);
+		check_messages(b->diag, r->text, sizeof r->text);
 		r->status = CHECK_NO_SPEC;
 	} else if (vt(i)->probe && vt(i)->probe(i->self, &i->host, &d) < 0) {
 		refuse(r, CHECK_NO_DEVICE, "%s is not available: %s", spec->component, instance_failure(i));
@@ -351,7 +350,7 @@ static struct program *record(struct check_bench *b, struct job *j, struct check
 	if (!c->why[0])
 		p = recorder_finish(c->rec, b->diag);
 	if (!p && !c->why[0])
-		messages(b->diag, c->why, sizeof c->why);
+		check_messages(b->diag, c->why, sizeof c->why);
 	recorder_destroy(c->rec);
 	return p;
 }
@@ -422,8 +421,7 @@ static bool same(struct job *j, const struct result *a, const struct result *b, 
 	return true;
 }
 
-/* The numbers that states begin with, so that a second run begins as the first did. */
-static void **keep(struct store *s)
+void **check_keep(struct store *s)
 {
 	void **at = tool_alloc((size_t)(s->n + 1) * sizeof *at);
 	for (int k = 0; k < s->n; k++) {
@@ -444,7 +442,7 @@ static void restore(struct store *s, void **at)
 static bool run_compiled(struct job *j, struct compiled *c, struct check_call *call, int way, struct result *out)
 {
 	struct result again = { 0 };
-	void **was = way >= PLAIN ? keep(call->store) : NULL;
+	void **was = way >= PLAIN ? check_keep(call->store) : NULL;
 	bool good = compiled_run(c, 1) >= 0;
 	char why[400] = "";
 	if (!good) {
@@ -499,7 +497,7 @@ static bool run_way(struct check_bench *b, struct job *j, int way, struct result
 			good = run_compiled(j, c, &call, way == MAGNITUDE ? EXACT : way, out);
 		} else {
 			char why[1000];
-			messages(b->diag, why, sizeof why);
+			check_messages(b->diag, why, sizeof why);
 			good = fail(j, CHECK_FAILED, "compile", why);
 		}
 		compiled_destroy(c);

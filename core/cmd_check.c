@@ -1,224 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd_check.c: rein check: is a backend right? Its cases are made and run by check_*.c; here the
- * command line becomes a list of them, and what came of them a table.
+ * cmd_check.c: rein check: is a backend right, or a component? Here the command line is read;
+ * check_table.c and check_part.c do what it says.
  */
 #include "check.h"
 
-#include <cjson/cJSON.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "schema.h"
 #include "spec.h"
 #include "tool.h"
 
-#define MOST_SHOWN 3 /* failures of one op that are told in full */
-
-struct line {
-	int cases, passed, failed, unsupported, present, decomposed;
-	double worst;
-};
-struct failure {
-	const struct check_case *c;
-	int status;
-	char *text;
-};
-struct tally {
-	struct line op[REIN_OP_COUNT];
-	bool lacks[REIN_OP_COUNT]; /* ops that some case was not supported for */
-	int n_failure, cap_failure;
-	struct failure *failure;
-};
-
-/* --- what came of it ------------------------------------------------------------------------------ */
-static void on_report(void *ctx, const struct check_case *c, const struct check_report *r)
-{
-	struct tally *t = ctx;
-	struct line *l = &t->op[c->op];
-	l->cases++;
-	l->passed += r->status == CHECK_PASSED;
-	l->unsupported += r->status == CHECK_UNSUPPORTED;
-	l->present += r->present;
-	l->decomposed += r->decomposed;
-	l->worst = fmax(l->worst, r->worst);
-	if (r->status == CHECK_UNSUPPORTED)
-		t->lacks[r->unsupported] = true;
-	if (r->status != CHECK_FAILED && r->status != CHECK_CRASHED)
-		return;
-	l->failed++;
-	if (t->n_failure == t->cap_failure) {
-		t->cap_failure = t->cap_failure ? 2 * t->cap_failure : 32;
-		struct failure *more = tool_alloc((size_t)t->cap_failure * sizeof *more);
-		if (t->n_failure)
-			memcpy(more, t->failure, (size_t)t->n_failure * sizeof *more);
-		free(t->failure);
-		t->failure = more;
-	}
-	t->failure[t->n_failure++] = (struct failure){ c, r->status, tool_strdup(r->text) };
-}
-
-static struct line total(const struct tally *t)
-{
-	struct line all = { 0 };
-	for (int op = 0; op < REIN_OP_COUNT; op++) {
-		all.cases += t->op[op].cases;
-		all.passed += t->op[op].passed;
-		all.failed += t->op[op].failed;
-		all.unsupported += t->op[op].unsupported;
-	}
-	return all;
-}
-
-/* The command that runs one case again. */
-static char *again(const struct check_target *t, const struct check_case *c, const char *seed)
-{
-	return tool_printf("rein check backend/%s --only %s --case %d --seed %s", t->text, check_op_name(c->op), c->number,
-	                   seed);
-}
-
-/* Does the lack of an op break a promise? Coarse ops are decomposed, C functions stay on the cpu. */
-static bool must_run(uint32_t op) { return op != REIN_OP_CUSTOM && op && !op_info(op)->coarse; }
-
-static void worst_text(const struct line *l, char *out, size_t size)
-{
-	if (l->worst > 99 || isnan(l->worst))
-		snprintf(out, size, "wrong");
-	else if (l->worst > 0)
-		snprintf(out, size, "%.2f", l->worst);
-	else
-		snprintf(out, size, "-");
-}
-
-static void print_table(const struct check_target *target, const struct tally *t)
-{
-	struct line all = total(t);
-	printf("%-14s %6s %7s %7s %12s %7s  %s\n", "op", "cases", "passed", "failed", "unsupported", "worst", "held to");
-	for (int k = 1; k <= REIN_OP_COUNT; k++) {
-		uint32_t op = (uint32_t)(k % REIN_OP_COUNT); /* programs last */
-		const struct line *l = &t->op[op];
-		static const struct rein_attr none;
-		char worst[16];
-		if (!l->cases)
-			continue;
-		worst_text(l, worst, sizeof worst);
-		const char *by = check_bound(op, &none, target->math).text;
-		if (op == CHECK_PROGRAMS && target->math != CHECK_FP32)
-			by = "the same bits in every run";
-		printf("%-14s %6d %7d %7d %12d %7s  %s%s\n", check_op_name(op), l->cases, l->passed, l->failed, l->unsupported,
-		       worst, by, l->decomposed == l->cases ? " (decomposed by the core)" : "");
-	}
-	printf("%-14s %6d %7d %7d %12d\n", "all", all.cases, all.passed, all.failed, all.unsupported);
-}
-
-static void print_failures(const struct check_target *target, const struct tally *t, const char *seed)
-{
-	int shown[REIN_OP_COUNT] = { 0 };
-	for (int k = 0; k < t->n_failure; k++) {
-		const struct failure *f = &t->failure[k];
-		if (shown[f->c->op]++ >= MOST_SHOWN)
-			continue;
-		char *command = again(target, f->c, seed);
-		printf("\nfailed: %s, case %d: ", check_op_name(f->c->op), f->c->number);
-		for (const char *p = f->text; *p; p++)
-			printf(*p == '\n' ? "\n  " : "%c", *p);
-		printf("\n  again: %s\n", command);
-		free(command);
-	}
-	for (uint32_t op = 0; op < REIN_OP_COUNT; op++)
-		if (shown[op] > MOST_SHOWN)
-			printf("\n%s: %d more\n", check_op_name(op), shown[op] - MOST_SHOWN);
-}
-
-/* Components that say they run on the cpu alone: those that use C functions. */
-static void print_cpu_only(const struct registry *r)
-{
-	int n = 0;
-	for (int i = 0; i < registry_count(r); i++) {
-		const struct component *c = registry_at(r, i);
-		if (c->c.kind != REIN_BACKEND && c->c.backends == REIN_ON_CPU)
-			printf("%s%s/%s", n++ ? ", " : "; they are needed by ", kind_name(c->c.kind), c->c.name);
-	}
-	printf("%s\n", n ? "" : "; no plugin that was found needs them");
-}
-
-/* True if an op that every backend must run is missing. */
-static bool print_unsupported(const struct registry *r, const struct tally *t)
-{
-	bool broken = false;
-	for (uint32_t op = 1; op < REIN_OP_COUNT; op++) {
-		if (!t->lacks[op])
-			continue;
-		broken |= must_run(op);
-		if (op == REIN_OP_CUSTOM) {
-			printf("\nunsupported: custom: C functions of plugins, which may stay on the cpu");
-			print_cpu_only(r);
-		} else {
-			printf("\nunsupported: %s: every backend must run it; programs of plugins that use it cannot run here\n",
-			       check_op_name(op));
-		}
-	}
-	return broken;
-}
-
-static void print_json(const struct check_target *target, const struct tally *t, const char *device, const char *seed,
-                       int level)
-{
-	cJSON *all = cJSON_CreateObject(), *ops = cJSON_AddArrayToObject(all, "ops"), *bad;
-	cJSON_AddStringToObject(all, "backend", target->text);
-	cJSON_AddStringToObject(all, "device", device);
-	cJSON_AddStringToObject(all, "seed", seed);
-	cJSON_AddNumberToObject(all, "level", level);
-	for (uint32_t op = 0; op < REIN_OP_COUNT; op++) {
-		const struct line *l = &t->op[op];
-		static const struct rein_attr none;
-		if (!l->cases)
-			continue;
-		cJSON *o = cJSON_CreateObject();
-		cJSON_AddStringToObject(o, "op", check_op_name(op));
-		cJSON_AddNumberToObject(o, "cases", l->cases);
-		cJSON_AddNumberToObject(o, "passed", l->passed);
-		cJSON_AddNumberToObject(o, "failed", l->failed);
-		cJSON_AddNumberToObject(o, "unsupported", l->unsupported);
-		cJSON_AddNumberToObject(o, "present", l->present);
-		cJSON_AddBoolToObject(o, "must_run", must_run(op));
-		cJSON_AddNumberToObject(o, "worst", isfinite(l->worst) ? l->worst : 1e300);
-		cJSON_AddStringToObject(o, "held_to", check_bound(op, &none, target->math).text);
-		cJSON_AddItemToArray(ops, o);
-	}
-	bad = cJSON_AddArrayToObject(all, "failures");
-	for (int k = 0; k < t->n_failure; k++) {
-		char *command = again(target, t->failure[k].c, seed);
-		cJSON *o = cJSON_CreateObject();
-		cJSON_AddStringToObject(o, "op", check_op_name(t->failure[k].c->op));
-		cJSON_AddNumberToObject(o, "case", t->failure[k].c->number);
-		cJSON_AddBoolToObject(o, "crashed", t->failure[k].status == CHECK_CRASHED);
-		cJSON_AddStringToObject(o, "text", t->failure[k].text);
-		cJSON_AddStringToObject(o, "again", command);
-		cJSON_AddItemToArray(bad, o);
-		free(command);
-	}
-	char *text = cJSON_Print(all);
-	printf("%s\n", text ? text : "");
-	cJSON_free(text);
-	cJSON_Delete(all);
-}
-
 /* --- the command -------------------------------------------------------------------------------------- */
-struct options {
-	const char *seed, *level, *only, *number, *seconds;
-	bool json;
-	int64_t seed_n, level_n, number_n, seconds_n;
-	bool some[REIN_OP_COUNT]; /* of only */
-};
-
 static bool number(const char *text, int64_t low, int64_t high, int64_t *out)
 {
 	return parse_int(text, out) && *out >= low && *out <= high;
 }
 
 /* --only: names of ops, comma-separated. -1, or an exit code. */
-static int only(const struct cli *c, struct options *o)
+static int only(const struct cli *c, struct check_options *o)
 {
 	const char *names[REIN_OP_COUNT + 1] = { NULL };
 	for (uint32_t op = 0; op < REIN_OP_COUNT; op++)
@@ -239,7 +40,7 @@ static int only(const struct cli *c, struct options *o)
 	return -1;
 }
 
-static int read_options(const struct cli *c, struct options *o)
+static int read_options(const struct cli *c, struct check_options *o)
 {
 	if (!number(o->seed, 0, INT64_MAX / 4, &o->seed_n))
 		return cli_usage(c, "--seed %s: a whole number from 0 is expected", o->seed);
@@ -269,115 +70,125 @@ static int math_of(const struct spec *spec)
 	return math;
 }
 
-static int check_backend(const struct options *o, const struct check_target *target)
+/* "backend/cuda", "math=tf32" -> a spec and its component; or the path of a file. */
+struct subject {
+	struct spec spec;
+	const struct component *c;
+	char *text, *file;
+};
+
+/* A word that names no kind: what else it may be meant to be. */
+static int unknown_kind(const struct cli *c, const char *what)
 {
-	struct tally *t = tool_alloc(sizeof *t);
-	struct check_report first = { 0 };
-	struct check_case *list = NULL;
-	int n = check_cases((uint64_t)o->seed_n, (int)o->level_n, o->only ? o->some : NULL, (int)o->number_n, &list);
-	int code = EXIT_DONE;
-	if (!n)
-		fprintf(stderr, "rein check: there is no such case\n");
-	if (!n || !check_children(target, n, list, (int)o->seconds_n, on_report, t, &first)) {
-		if (n)
-			fprintf(stderr, "rein check: %s\n", first.text);
-		code = !n || first.status == CHECK_NO_SPEC ? EXIT_USAGE : EXIT_PLUGIN;
-	} else if (o->json) {
-		print_json(target, t, first.text, o->seed, (int)o->level_n);
-	} else {
-		printf("%s; seed %s, level %s\n\n", first.text, o->seed, o->level);
-		print_table(target, t);
-		print_failures(target, t, o->seed);
-		if (print_unsupported(target->registry, t))
-			code = EXIT_FAILED;
-	}
-	for (uint32_t op = 0; op < REIN_OP_COUNT; op++)
-		if (code == EXIT_DONE && (t->op[op].failed || (t->lacks[op] && must_run(op))))
-			code = EXIT_FAILED;
-	for (int k = 0; k < t->n_failure; k++)
-		free(t->failure[k].text);
-	free(t->failure);
-	free(t);
-	free(list);
-	return code;
+	return cli_usage(c, "'%s' cannot be checked: give KIND/NAME, such as backend/cuda or layer/linear, or FILE.so",
+	                 what);
 }
 
-/* "backend/cuda", "math=tf32" -> a spec, and the backend it is about; -1, or an exit code. */
-static int find_target(const struct cli *c, struct registry *r, struct pool *pool, struct spec *spec, char **text)
+/* -1, or an exit code. */
+static int find_subject(const struct cli *c, struct registry *r, struct pool *pool, struct subject *s)
 {
-	const char *what = c->n_operand ? c->operand[0] : "";
+	const char *what = c->operand[0], *slash = strchr(what, '/');
+	const struct place at = { .file = "command line" };
+	char kind_word[32];
 	struct diag *d = diag_create();
 	int code = -1;
-	if (strncmp(what, "backend/", 8)) {
-		diag_destroy(d);
-		return cli_usage(c, c->n_operand ? "'%s' cannot be checked; backends can: backend/NAME" : "check what?%s",
-		                 what);
-	}
-	*text = tool_strdup(what + 8);
+	s->text = tool_strdup(s->file || !slash ? "file" : slash + 1);
 	for (int k = 1; k < c->n_operand; k++) {
-		char *more = tool_printf("%s %s", *text, c->operand[k]);
-		free(*text);
-		*text = more;
+		char *more = tool_printf("%s %s", s->text, c->operand[k]);
+		free(s->text);
+		s->text = more;
 	}
-	const struct place at = { .file = "command line" };
-	*spec = (struct spec){ .section = "run", .name = "backend" };
-	spec_parse(pool, *text, &at, spec, d);
-	if (!diag_errors(d) && !registry_find(r, REIN_BACKEND, spec->component))
-		registry_unknown(r, d, NULL, NULL, NULL, REIN_BACKEND, spec->component);
+	snprintf(kind_word, sizeof kind_word, "%.*s", (int)strcspn(what, "/"), what);
+	uint32_t kind = s->file ? 0 : kind_by_name(kind_word);
+	if (!s->file && (!slash || !kind || kind == KIND_NETWORK)) {
+		diag_destroy(d);
+		return unknown_kind(c, what);
+	}
+	s->spec = (struct spec){ .section = s->file ? "file" : kind_section(kind), .name = slash ? slash + 1 : what };
+	spec_parse(pool, s->text, &at, &s->spec, d);
+	if (!s->file && !diag_errors(d) && !(s->c = registry_find(r, kind, s->spec.component)))
+		registry_unknown(r, d, NULL, NULL, NULL, kind, s->spec.component);
 	if (diag_errors(d)) {
 		const char *reason, *path;
 		code = EXIT_USAGE;
-		for (int i = 0; spec->component && (path = registry_refused(r, i, &reason)); i++)
-			code = strstr(path, spec->component) ? EXIT_PLUGIN : code;
+		for (int i = 0; s->spec.component && (path = registry_refused(r, i, &reason)); i++)
+			code = strstr(path, s->spec.component) ? EXIT_PLUGIN : code;
 		diag_print(d, stderr);
 	}
 	diag_destroy(d);
 	return code;
 }
 
+static int check(struct cli *c, const struct check_options *o)
+{
+	const char *what = c->n_operand ? c->operand[0] : "",
+			   **dir = tool_alloc((size_t)(c->n_plugin_dir + 1) * sizeof *dir);
+	size_t n = strlen(what);
+	struct subject s = { .file = n > 3 && !strcmp(what + n - 3, ".so") ? realpath(what, NULL) : NULL };
+	char *folder = s.file ? tool_strdup(s.file) : NULL;
+	int code, n_dir = 0;
+	if (folder) { /* its folder comes first, so that nothing hides it */
+		*strrchr(folder, '/') = 0;
+		dir[n_dir++] = folder;
+	}
+	for (int k = 0; k < c->n_plugin_dir; k++)
+		dir[n_dir++] = c->plugin_dir[k];
+	struct registry *r = registry_create(n_dir, dir);
+	struct pool *pool = pool_create();
+	code = c->n_operand ? find_subject(c, r, pool, &s) : cli_usage(c, "check what?");
+	if (code < 0 && s.c && s.c->c.kind == REIN_BACKEND) {
+		struct check_target target = { r, &s.spec, s.text, math_of(&s.spec) };
+		code = check_backend(o, &target);
+	} else if (code < 0) {
+		if (o->only || o->json || o->number)
+			code = cli_usage(c, "--only, --case and --json are for backends");
+		else
+			code = check_parts(o, r, s.c, &s.spec, s.file);
+	}
+	free(s.text);
+	free(s.file);
+	free(folder);
+	free(dir);
+	pool_destroy(pool);
+	registry_destroy(r);
+	return code;
+}
+
 int cmd_check(int argc, char **argv)
 {
-	struct options o = { .seed = "1", .level = "3", .seconds = "60" };
+	struct check_options o = { .seed = "1", .level = "3", .seconds = "60" };
 	const struct cli_option options[] = {
-		{ 'l', "level", "N", "1: seconds, 10: long (default: 3)", &o.level, NULL },
-		{ 's', "seed", "N", "seed of all numbers and programs (default: 1)", &o.seed, NULL },
+		{ 'l', "level", "N", "backends: 1: seconds, 10: long (default: 3)", &o.level, NULL },
+		{ 's', "seed", "N", "backends: seed of all numbers and programs (default: 1)", &o.seed, NULL },
 		{ 0, "only", "OPS", "these ops only, comma-separated; 'programs': random programs", &o.only, NULL },
 		{ 0, "case", "N", "this case of the op only", &o.number, NULL },
 		{ 0, "timeout", "SECONDS", "what takes longer is given up (default: 60)", &o.seconds, NULL },
-		{ 0, "json", NULL, "print one JSON object", NULL, &o.json },
+		{ 0, "json", NULL, "backends: print one JSON object", NULL, &o.json },
 		{ 0, NULL, NULL, NULL, NULL, NULL },
 	};
 	struct cli c = {
 		.command = "check",
-		.operands = "backend/NAME [key=value ...]",
+		.operands = "KIND/NAME | FILE.so [key=value ...]",
 		.about = "Holds a backend to the reference kernels of the cpu backend: every op on many shapes and awkward\n"
 				 "numbers, then random programs. The bounds are those of docs/numerics.md; the same bits must come\n"
 				 "of a second run, of other threads and of another layout of memory, and nothing may be written\n"
-				 "outside of tensors. Each case that fails is printed with the command that runs it again; crashes\n"
-				 "are found as well, since cases run in a process of their own.\n"
+				 "outside of tensors. Each case that fails is printed with the command that runs it again.\n"
+				 "Other components, or all of a file: made and unmade at the ends of every key's range; layers,\n"
+				 "losses, optimizers, penalties and attacks recorded alone: shapes, derivatives against differences\n"
+				 "in double, float against double, threads, states in evaluation.\n"
+				 "All of it runs in a process of its own, so that crashes are found as well.\n"
 				 "Exit code 1 if anything failed, or an op that every backend must run is not there; 3 if the\n"
-				 "backend or its device is not available.",
+				 "backend, its device or the plugin is not available.",
 		.examples = "  rein check backend/cpu\n  rein check backend/cuda math=tf32 loops=host --level 5\n"
-					"  rein check backend/cuda --only matmul,conv2d --seed 7\n",
+					"  rein check backend/cuda --only matmul,conv2d --seed 7\n"
+					"  rein check layer/linear units=7\n  rein check ./huber.so\n",
 		.option = options,
 	};
 	int code = cli_parse(&c, argc, argv);
 	if (code < 0)
 		code = read_options(&c, &o);
-	if (code < 0) {
-		struct registry *r = registry_create(c.n_plugin_dir, c.plugin_dir);
-		struct pool *pool = pool_create();
-		struct spec spec;
-		char *text = NULL;
-		code = find_target(&c, r, pool, &spec, &text);
-		if (code < 0) {
-			struct check_target target = { r, &spec, text, math_of(&spec) };
-			code = check_backend(&o, &target);
-		}
-		free(text);
-		pool_destroy(pool);
-		registry_destroy(r);
-	}
+	if (code < 0)
+		code = check(&c, &o);
 	cli_finish(&c);
 	return code;
 }

@@ -23,7 +23,7 @@ static const struct {
 	{ "attack", "what a trained model withstands", cmd_attack },
 	{ "prune", "a trained model pruned, and without the channels that are left without effect", cmd_prune },
 	{ "show", "a sample as an epoch sees it, as pictures", cmd_show },
-	{ "check", "hold a backend to the reference, op by op", cmd_check },
+	{ "check", "hold a backend to the reference, or look for faults in a plugin", cmd_check },
 	{ "doctor", "what this machine has, and what is missing", cmd_doctor },
 };
 #define N_COMMAND ((int)(sizeof commands / sizeof commands[0]))
