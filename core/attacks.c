@@ -421,16 +421,16 @@ void attack_finish(struct stage *s)
 	free(q);
 }
 
-void attack_print(const struct stage *s, FILE *out)
+void attack_visit(const struct stage *s, program_visit *visit, void *ctx)
 {
 	const struct robust *q = s->robust;
 
 	if (!q)
 		return;
-	compiled_print(q->clean, out);
+	visit(q->clean, ctx);
 	for (int i = 0; i < q->n_attack; i++)
-		compiled_print(q->attack[i].program, out);
-	compiled_print(q->check, out);
+		visit(q->attack[i].program, ctx);
+	visit(q->check, ctx);
 }
 
 /* --- running ---------------------------------------------------------------------------------- */

@@ -9,20 +9,23 @@
 
 int cmd_summary(int argc, char **argv)
 {
-	const char *variant = NULL;
+	const char *variant = NULL, *backend = NULL;
 	bool program = false;
 	const struct cli_option options[] = {
 		{ 0, "variant", "NAME", "of this variant (default: the first)", &variant, NULL },
+		{ 0, "backend", "NAME", "planned for this backend, as [run] backend: cpu, 'cuda device=1'", &backend, NULL },
 		{ 'p', "program", NULL, "print what was recorded: ops, shapes, fusions, memory", NULL, &program },
 		{ 0, NULL, NULL, NULL, NULL, NULL },
 	};
 	struct cli c = {
 		.command = "summary",
 		.operands = "FILE|RUN_FOLDER [path=value ...]",
-		.about = "Prints the layers of a config with output shapes, parameters, multiply-adds and bytes;\n"
-				 "of a run folder those of the network that was saved, which may be smaller.",
+		.about = "Prints the layers of a config with output shapes, parameters, multiply-adds and bytes,\n"
+				 "and the memory that a run takes on its backend; of a run folder those of the network\n"
+				 "that was saved, which may be smaller.",
 		.examples = "  rein summary configs/embedded/001-4-l1-l2.ini\n"
 					"  rein summary configs/embedded/001-4-l1-l2.ini --program | less\n"
+					"  rein summary configs/004-1-baseline.ini --backend cuda\n"
 					"  rein summary runs/004-5-l1-pruning/main\n",
 		.option = options,
 	};
@@ -42,6 +45,8 @@ int cmd_summary(int argc, char **argv)
 			variant = s.variant[0];
 			printf("variant %s\n", variant);
 		}
+		if (backend)
+			session_override(&s, "run.backend", backend);
 		s.to_load = weights != NULL;
 		e = experiment_create(&s, variant, false, true);
 		code = experiment_check(e);
@@ -53,6 +58,7 @@ int cmd_summary(int argc, char **argv)
 	if (code < 0) {
 		trainer_print_layers(e->first, stdout);
 		trainer_print_kept(e->first, stdout);
+		trainer_print_memory(e->first, stdout);
 		if (program) {
 			putchar('\n');
 			trainer_print_programs(e->first, stdout);

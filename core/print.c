@@ -15,9 +15,11 @@ static void shape(const struct rein_prog_value *v, char *out, size_t size)
 		at += (size_t)snprintf(out + at, size - at, "%s%lld", a ? "x" : " ", (long long)v->dim[a]);
 }
 
-static void bytes(double n, char *out, size_t size)
+void human_bytes(double n, char *out, size_t size)
 {
-	if (n >= 1 << 20)
+	if (n >= 1 << 30)
+		snprintf(out, size, "%.1f GiB", n / (1 << 30));
+	else if (n >= 1 << 20)
 		snprintf(out, size, "%.1f MiB", n / (1 << 20));
 	else if (n >= 1 << 10)
 		snprintf(out, size, "%.1f KiB", n / (1 << 10));
@@ -114,7 +116,7 @@ void compiled_print(const struct compiled *c, FILE *out)
 	const struct rein_plan *l = c->plan;
 	const struct rein_backend_vt *vt = &c->backend->component->vt.backend;
 	char size[32], line[256];
-	bytes((double)l->arena_bytes, size, sizeof size);
+	human_bytes((double)l->arena_bytes, size, sizeof size);
 	fprintf(out, "program %s: %u ops in %u kernels, arena %s\n\n", p->name, p->n_instr, l->n_kernel, size);
 	fprintf(out, "  memory: at = place in the arena, in = a state's own, is = another value's, - = none, the value\n"
 	             "  only passes through its kernel; values without a kernel cost nothing\n\n");
@@ -136,7 +138,7 @@ void compiled_print(const struct compiled *c, FILE *out)
 		bool named = n != 1 || !strncmp(line, name, strlen(name));
 		fprintf(out, "  k%-5u %3u op%s  %s%s%s", k, n, n == 1 ? " " : "s", named ? "" : name, named ? "" : ": ", line);
 		if (l->workspace[k]) {
-			bytes((double)l->workspace[k], size, sizeof size);
+			human_bytes((double)l->workspace[k], size, sizeof size);
 			fprintf(out, "  (workspace %s)", size);
 		}
 		fprintf(out, "\n");
@@ -148,6 +150,29 @@ void compiled_print(const struct compiled *c, FILE *out)
 		        l->copied[k] ? "  (copied: the old value is read later)" : "  (computed in place)");
 }
 
+struct rein_profile compiled_profile(const struct compiled *c)
+{
+	const struct rein_backend_vt *vt = &c->backend->component->vt.backend;
+	struct rein_profile p = { .struct_size = sizeof p };
+	if (vt->profile)
+		vt->profile(c->backend->self, c->exec, &p);
+	return p;
+}
+
+/* "program train: 60 runs of 27 kernels, each 1 graph launch and 6.1 us of the host" */
+static void print_profile(const struct compiled *c, FILE *out)
+{
+	struct rein_profile p = compiled_profile(c);
+	double runs = (double)p.runs, launches = (double)p.launches / runs;
+	fprintf(out, "\nprogram %s", c->program->p.name);
+	if (!p.runs) /* the backend does not count */
+		return;
+	fprintf(out, ": %.0f run%s of %u kernel%s, each ", runs, p.runs == 1 ? "" : "s", p.nodes, p.nodes == 1 ? "" : "s");
+	if (p.launches)
+		fprintf(out, "%.4g graph launch%s and ", launches, p.launches == p.runs ? "" : "es");
+	fprintf(out, "%.1f us of the host", 1e6 * p.host_seconds / runs);
+}
+
 /* Kernels of half a percent of the program and more; programs that never ran are left out. */
 void compiled_print_times(const struct compiled *c, FILE *out)
 {
@@ -157,7 +182,8 @@ void compiled_print_times(const struct compiled *c, FILE *out)
 		total += vt->seconds(c->backend->self, c->exec, k);
 	if (total <= 0)
 		return;
-	fprintf(out, "\nprogram %s: %.3f ms, the sum of each kernel's best\n", c->program->p.name, 1e3 * total);
+	print_profile(c, out);
+	fprintf(out, "\n  %.1f us, the sum of each kernel's best\n", 1e6 * total);
 	for (uint32_t k = 0; k < c->plan->n_kernel; k++) {
 		char line[256] = "-";
 		double took = vt->seconds(c->backend->self, c->exec, k);
@@ -165,6 +191,6 @@ void compiled_print_times(const struct compiled *c, FILE *out)
 			continue;
 		if (vt->explain)
 			vt->explain(c->backend->self, c->exec, k, line, sizeof line);
-		fprintf(out, "  k%-5u %9.3f ms %5.1f %%  %s\n", k, 1e3 * took, 100 * took / total, line);
+		fprintf(out, "  k%-5u %9.1f us %5.1f %%  %s\n", k, 1e6 * took, 100 * took / total, line);
 	}
 }

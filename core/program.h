@@ -46,6 +46,9 @@ bool compiled_reads(const struct compiled *, const struct state *);
 int64_t compiled_output(struct compiled *, uint32_t i, void *host, int64_t size);
 /* The ops with shapes, kernels, homes and arena offsets, for a reader. */
 void compiled_print(const struct compiled *, FILE *out);
+void human_bytes(double n, char *out, size_t size); /* "1.5 MiB" */
+typedef void program_visit(const struct compiled *, void *ctx);
+struct rein_profile compiled_profile(const struct compiled *); /* zeros where the backend counts nothing */
 void compiled_print_times(const struct compiled *, FILE *out); /* of kernels, if the backend took them */
 
 #endif

@@ -488,14 +488,14 @@ void stages_finish(struct trainer *t)
 	free(t->stage);
 }
 
-void stages_print(struct trainer *t, FILE *out)
+void stages_visit(struct trainer *t, program_visit *visit, void *ctx)
 {
 	for (int i = 0; i < t->n_stage; i++) {
 		const struct compiled *list[] = { t->stage[i].gradient, t->stage[i].rest, t->stage[i].program };
 		for (size_t k = 0; k < sizeof list / sizeof *list; k++)
 			if (list[k])
-				compiled_print(list[k], out);
-		attack_print(&t->stage[i], out);
+				visit(list[k], ctx);
+		attack_visit(&t->stage[i], visit, ctx);
 	}
 }
 

@@ -68,7 +68,7 @@ bool stages_read(struct trainer *);    /* the section, before anything is record
 bool stages_prepare(struct trainer *); /* their programs */
 bool stages_masks(struct trainer *);   /* masks of pruning stages, once parameters are known */
 void stages_finish(struct trainer *);
-void stages_print(struct trainer *, FILE *);
+void stages_visit(struct trainer *, program_visit *, void *ctx); /* their programs */
 bool stage_trains(const struct stage *);
 
 enum { PRUNE_ONE_SHOT, PRUNE_LINEAR, PRUNE_CUBIC, PRUNE_INVERSE_CUBIC, PRUNE_REPEATED };
@@ -103,7 +103,7 @@ void copy_finish(struct stage *);
 bool copy_note(struct trainer *); /* before training: what reset=yes goes back to */
 bool attack_prepare(struct trainer *, struct stage *);
 void attack_finish(struct stage *);
-void attack_print(const struct stage *, FILE *);
+void attack_visit(const struct stage *, program_visit *, void *ctx);
 bool attack_run(struct trainer *, struct stage *, struct metrics *);
 
 #endif

@@ -178,6 +178,11 @@ int32_t get_i32(struct trainer *, const struct state *);
 /* NULL program: NULL. Takes the program over. */
 struct compiled *build(struct trainer *, struct program *);
 
+/* Every program there is now. */
+void each_program(struct trainer *, program_visit *, void *ctx);
+/* memory.c: memory for the states that have none; false after an error that says what all of them take. */
+bool states_allocate(struct trainer *);
+
 /* The group a parameter belongs to: the optimizer whose on= names it, else the one without on=, or -1. */
 int optimizer_of(const struct trainer *, const char *name);
 

@@ -95,8 +95,7 @@ struct compiled *build(struct trainer *t, struct program *p)
 {
 	if (!p)
 		return NULL;
-	if (store_allocate(t->store) < 0) {
-		instance_error(t->env.backend, t->diag, "no memory for the run's states");
+	if (!states_allocate(t)) {
 		program_destroy(p);
 		return NULL;
 	}
@@ -569,13 +568,7 @@ static bool start_values(struct trainer *t)
 {
 	char why[512];
 
-	if (store_allocate(t->store) < 0) {
-		const char *cause = instance_failure(t->env.backend);
-		diag_error(t->diag, NULL, "no memory for the run's states on backend '%s'%s%s",
-		           t->env.backend->component->c.name, *cause ? ": " : "", cause);
-		return false;
-	}
-	if (!run_inits(t) || !upload_data(t))
+	if (!states_allocate(t) || !run_inits(t) || !upload_data(t))
 		return false;
 	if (t->env.settings->weights && !t->env.to_load && !transfer_weights(t, why, sizeof why)) {
 		const struct arg *a = config_setting(t->env.config, "run", "weights");
@@ -700,34 +693,33 @@ int trainer_params(struct trainer *t, struct state *const **list)
 	return t->net[0]->n_param;
 }
 
-/* Those of training and of watching it; one that is not there is NULL. */
-static void each_program(struct trainer *t, FILE *out, void (*print)(const struct compiled *, FILE *))
+/* Those of training and of watching it, which may not be there, and those of stages. */
+void each_program(struct trainer *t, program_visit *visit, void *ctx)
 {
 	const struct compiled *list[] = { t->step_full, t->step_last, t->step_quiet, t->event[0],   t->event[1],
 		                              t->event[2],  t->event[3],  t->report,     t->stats_full, t->stats_rest };
 
 	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
 		if (list[i])
-			print(list[i], out);
+			visit(list[i], ctx);
 	for (int i = 0; i < t->n_portion; i++) {
 		if (t->portion[i].run_full)
-			print(t->portion[i].run_full, out);
+			visit(t->portion[i].run_full, ctx);
 		if (t->portion[i].run_rest)
-			print(t->portion[i].run_rest, out);
+			visit(t->portion[i].run_rest, ctx);
 	}
 	for (int i = 0; features_program(t, i); i++)
-		print(features_program(t, i), out);
+		visit(features_program(t, i), ctx);
+	stages_visit(t, visit, ctx);
 }
 
-void trainer_print_programs(struct trainer *t, FILE *out)
-{
-	each_program(t, out, compiled_print);
-	stages_print(t, out);
-}
+static void print_program(const struct compiled *c, void *out) { compiled_print(c, out); }
+static void print_times(const struct compiled *c, void *out) { compiled_print_times(c, out); }
+void trainer_print_programs(struct trainer *t, FILE *out) { each_program(t, print_program, out); }
 
 void trainer_print_times(struct trainer *t, FILE *out)
 {
-	each_program(t, out, compiled_print_times);
+	each_program(t, print_times, out);
 	if (any_streams(t))
 		fprintf(out, "\nwaiting for samples to be read: %.3f s\n", t->data_wait_all);
 }

@@ -131,6 +131,7 @@ char *trainer_rule(struct trainer *, int param);
 void trainer_print_layers(struct trainer *, FILE *);   /* output shapes, parameters, MACs, bytes */
 void trainer_print_kept(struct trainer *, FILE *);     /* values of samples that are computed once, a line each */
 void trainer_print_programs(struct trainer *, FILE *); /* ops, fusions, arena offsets */
+void trainer_print_memory(struct trainer *, FILE *);   /* states, arena, constants beside what the device has */
 void trainer_print_times(struct trainer *, FILE *);    /* of kernels, of what has run so far */
 /* All instances, in config order: for resolved.ini. */
 int trainer_instances(struct trainer *, struct instance *const **list);

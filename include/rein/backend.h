@@ -115,6 +115,16 @@ struct rein_device {
 	uint32_t struct_size, threads;
 	uint64_t memory, memory_free;
 	char name[128], detail[128]; /* "AMD EPYC", "avx512, 2 threads" */
+	uint64_t memory_held;        /* what this backend has taken of it; 0: not counted */
+};
+/* What a program has cost since it was compiled. */
+struct rein_profile {
+	uint32_t struct_size;
+	uint32_t nodes;      /* kernels, copies and fills of one run */
+	uint64_t runs;       /* how often it ran */
+	uint64_t launches;   /* graphs handed to the device for that; 0: the host computes */
+	uint64_t bytes;      /* of memory that it holds beside states and arena: constants, tables */
+	double host_seconds; /* with REIN_TIMED: of run() on the host, less waiting for the device */
 };
 struct rein_backend_options {
 	uint32_t struct_size, threads; /* 0: one per core that the process may use */
@@ -163,6 +173,8 @@ struct rein_backend_vt {
 	void (*host_free)(void *self, void *);
 	rein_status (*upload_begin)(void *self, void *device, const void *host, uint64_t bytes);
 	rein_status (*upload_end)(void *self);
+	/* [control] Optional: fills *p. */
+	void (*profile)(void *self, struct rein_exec *, struct rein_profile *p);
 };
 
 #endif

@@ -25,6 +25,9 @@ void memory_close(void);
 void memory_check(const char *after);
 size_t memory_used(void);
 
+/* Whether the body of a loop in a graph is being captured on this stream. */
+bool emulation_in_loop(cudaStream_t);
+
 /* Says what is wrong with the program under test and ends it. */
 [[noreturn]] void emulation_abort(const char *format, ...);
 

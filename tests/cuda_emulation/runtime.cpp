@@ -10,6 +10,8 @@
  *   EMULATION_DRIVER=none|old|12030   no driver, one too old for the runtime, a version
  *   EMULATION_DEVICES=2        number of devices
  *   EMULATION_MEMORY=1000000   bytes of device memory (memory.cpp)
+ * and says how often it was called:
+ *   EMULATION_COUNT=FILE       at the end: a line for each of the names above, `graph 60`
  */
 #include <deque>
 #include <map>
@@ -45,16 +47,32 @@ static cudaError_t sticky;
 static thread_local cudaError_t last;
 
 /* --- misbehaving ------------------------------------------------------------------------------ */
+static std::map<std::string, int> *calls;
+
+static void write_calls(void)
+{
+	FILE *f = fopen(getenv("EMULATION_COUNT"), "w");
+	for (auto &c : *calls)
+		if (f)
+			fprintf(f, "%s %d\n", c.first.c_str(), c.second);
+	if (f)
+		fclose(f);
+}
+
 static cudaError_t fails(const char *what)
 {
-	static std::map<std::string, int> *count = new std::map<std::string, int>();
 	static std::mutex lock;
 	std::lock_guard<std::mutex> hold(lock);
 	if (sticky)
 		return sticky;
+	if (!calls) {
+		calls = new std::map<std::string, int>();
+		if (getenv("EMULATION_COUNT"))
+			atexit(write_calls);
+	}
 	const char *plan = getenv("EMULATION_FAIL");
 	size_t n = strlen(what);
-	int k = ++(*count)[what];
+	int k = ++(*calls)[what];
 	for (const char *s = plan; s && *s; s = strchr(s, ',') ? strchr(s, ',') + 1 : NULL) {
 		if (strncmp(s, what, n) || s[n] != ':' || atoi(s + n + 1) != k)
 			continue;
@@ -226,6 +244,8 @@ cudaError_t emulation_enqueue(cudaStream_t s, std::function<void()> f)
 	f();
 	return cudaSuccess;
 }
+
+bool emulation_in_loop(cudaStream_t s) { return s && s->capture && s->capture->child; }
 
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
 {

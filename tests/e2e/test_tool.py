@@ -1015,9 +1015,9 @@ def on_terminal(tmp, *words, **more):
 
 def test_kernel_times(tmp):
     text = rein("run", SMALL, "--time", "--out", tmp, cwd=tmp)[0]
-    train = re.search(r"^program train: (\d+\.\d+) ms.*\n((?:  k\d+ .*\n)+)", text, re.M)
+    train = re.search(r"^program train: (\d+) runs of \d+ kernels, each [\d.]+ us of the host\n  [\d.]+ us.*\n((?:  k\d+ .*\n)+)", text, re.M)
     assert train, text
-    rows = re.findall(r"k\d+ +(\d+\.\d+) ms +(\d+\.\d) %  (.*)", train[2])
+    rows = re.findall(r"k\d+ +(\d+\.\d+) us +(\d+\.\d) %  (.*)", train[2])
     assert any("matmul" in what for _, _, what in rows), text
     assert 50 < sum(float(share) for _, share, _ in rows) <= 100.5, text
     assert "program train:" not in rein("run", SMALL, "--out", tmp, cwd=tmp)[0]

@@ -273,6 +273,7 @@ static rein_status stage_commits(struct rein_exec *e)
 		}
 	}
 	e->staged = total ? host->alloc(host, (uint64_t)total) : NULL;
+	e->held += (uint64_t)total;
 	return total && !e->staged ? REIN_ERROR : REIN_OK;
 }
 
@@ -339,10 +340,14 @@ rein_status exec_create(struct cpu *cpu, const struct rein_program *p, const str
 	e->lanes = e->blocks ? lanes_find(cpu, p, e->blocks) : NULL;
 	if (!e->blocks || !e->lanes || !e->kernel || !e->constant || !e->mem)
 		return REIN_ERROR;
-	for (uint32_t k = 0; k < p->n_instr; k++)
-		if (p->instr[k].op == REIN_OP_CONST && plan->home[p->instr[k].out[0]] == REIN_HOME_CONST &&
-		    !(e->constant[p->instr[k].out[0]] = constant(cpu, p, &p->instr[k])))
+	for (uint32_t k = 0; k < p->n_instr; k++) {
+		int32_t v = p->instr[k].op == REIN_OP_CONST ? p->instr[k].out[0] : -1;
+		if (v < 0 || plan->home[v] != REIN_HOME_CONST)
+			continue;
+		if (!(e->constant[v] = constant(cpu, p, &p->instr[k])))
 			return REIN_ERROR;
+		e->held += (uint64_t)bytes_of(p, v);
+	}
 	if (cpu->flags & REIN_GUARD) {
 		e->shadow = host->alloc(host, (uint64_t)plan->arena_bytes + 1);
 		e->mine = host->alloc(host, (uint64_t)plan->arena_bytes + 1);
@@ -463,8 +468,11 @@ static rein_status cpu_run(void *self, const struct rein_host *host, struct rein
 	(void)host;
 	if (e->base != cpu->arena || !e->base)
 		exec_resolve(e, cpu->arena);
+	double start = cpu->flags & REIN_TIMED ? now() : 0;
 	for (uint32_t t = 0; t < times && s >= 0; t++)
 		s = exec_run(e);
+	e->runs += times;
+	e->seconds += cpu->flags & REIN_TIMED ? now() - start : 0;
 	return s;
 }
 
@@ -484,6 +492,15 @@ static double cpu_seconds(void *self, struct rein_exec *e, uint32_t kernel)
 {
 	(void)self;
 	return kernel < (uint32_t)e->n_kernel ? e->kernel[kernel].seconds : 0;
+}
+
+static void cpu_profile(void *self, struct rein_exec *e, struct rein_profile *p)
+{
+	(void)self;
+	p->nodes = (uint32_t)e->n_kernel;
+	p->runs = e->runs;
+	p->bytes = e->held;
+	p->host_seconds = e->seconds;
 }
 
 static void cpu_destroy(void *self, const struct rein_host *host)
@@ -513,6 +530,7 @@ static const struct rein_backend_vt cpu_vt = {
 	.output = cpu_output,
 	.explain = cpu_explain,
 	.seconds = cpu_seconds,
+	.profile = cpu_profile,
 };
 
 REIN_COMPONENT(cpu, REIN_BACKEND, struct cpu, cpu_keys, &cpu_vt, .summary = "runs programs on the processor",

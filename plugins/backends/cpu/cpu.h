@@ -44,11 +44,14 @@ struct rein_exec {
 	const struct rein_plan *plan;
 	int n_kernel;
 	struct kernel *kernel;
-	void **constant;              /* per value: memory of constants, else NULL */
-	void **mem;                   /* per value: where it lives now (resolved when the arena moves), or NULL */
-	unsigned char *base;          /* arena the mem[] were resolved for; loop bodies: the outer workspace */
-	unsigned char *staged;        /* commits whose source another commit overwrites go through here */
-	int64_t *staged_at;           /* per commit: offset in staged, -1: straight */
+	void **constant;       /* per value: memory of constants, else NULL */
+	void **mem;            /* per value: where it lives now (resolved when the arena moves), or NULL */
+	unsigned char *base;   /* arena the mem[] were resolved for; loop bodies: the outer workspace */
+	unsigned char *staged; /* commits whose source another commit overwrites go through here */
+	int64_t *staged_at;    /* per commit: offset in staged, -1: straight */
+	uint64_t held;         /* bytes of constants and staged */
+	uint64_t runs;
+	double seconds;               /* with REIN_TIMED: of all runs */
 	struct blocks *blocks;        /* nhwc.h: what runs with channels last */
 	uint8_t *lanes;               /* fuse.h: what has images side by side */
 	unsigned char *shadow, *mine; /* REIN_GUARD: the arena before a kernel, bytes it may write */

@@ -337,6 +337,7 @@ void cuda_exec_destroy(struct rein_exec *e)
 		return;
 	const struct rein_host *host = e->host;
 	forget(e);
+	cuda_time_end(e);
 	cuda_give(e->cuda, e->constants);
 	cuda_give(e->cuda, e->staged);
 	void *all[] = { e->mem,   e->constant, e->staged_at, e->first,  e->instr, e->launch,
@@ -395,11 +396,13 @@ static rein_status issue_some(struct rein_exec *e, int first, int end, cudaStrea
 {
 	rein_status s = REIN_OK;
 	for (int k = first; k < end && s >= 0; k++) {
+		if (e->timing && (s = cuda_time_mark(e, k, stream)) < 0)
+			return s;
 		cudaError_t error = issue_item(e, &e->item[k], stream, &s);
 		if (error != cudaSuccess)
 			s = cuda_failed(e->host, e->item[k].name, error);
 	}
-	return s;
+	return s < 0 || !e->timing ? s : cuda_time_mark(e, end, stream);
 }
 
 rein_status cuda_exec_issue(struct rein_exec *e, cudaStream_t stream) { return issue_some(e, 0, e->n_item, stream); }
@@ -421,7 +424,7 @@ static rein_status capture_some(struct rein_exec *e, int first, int end, struct 
 	if (s >= 0 && error == cudaSuccess)
 		error = cudaGraphInstantiate(out, graph, 0);
 	if (graph && cudaGraphGetNodes(graph, NULL, &nodes) == cudaSuccess)
-		e->n_launch += (int)nodes;
+		e->n_launch += (int)nodes - (e->timing ? end - first + 1 : 0);
 	if (graph)
 		cudaGraphDestroy(graph);
 	if (s >= 0 && error != cudaSuccess)
@@ -437,6 +440,10 @@ rein_status cuda_exec_capture(struct rein_exec *e)
 	rein_status s = REIN_OK;
 	for (int k = 0; k < e->n_item; k++)
 		cuts += 2 * (e->item[k].kind == CUDA_LOOP && !e->cuda->conditional);
+	if ((e->cuda->flags & REIN_TIMED) && !e->depth)
+		s = cuda_time_begin(e);
+	if (s < 0)
+		return s;
 	e->host->free(e->host, e->segment);
 	e->segment = zeros<struct cuda_segment>(e->host, (size_t)cuts);
 	if (!e->segment)
@@ -452,10 +459,10 @@ rein_status cuda_exec_capture(struct rein_exec *e)
 			e->segment[e->n_segment++].loop = l;
 		first = k + 1;
 	}
-	if (s >= 0 && first < e->n_item)
-		s = capture_some(e, first, e->n_item, NULL, &e->segment[e->n_segment].graph);
-	if (s >= 0 && first < e->n_item)
-		e->n_segment++;
+	if (s < 0 || (first == e->n_item && !(e->timing && first)))
+		return s; /* a loop that comes last is timed to the mark behind it */
+	s = capture_some(e, first, e->n_item, NULL, &e->segment[e->n_segment].graph);
+	e->n_segment += s >= 0;
 	return s;
 }
 
@@ -539,6 +546,7 @@ rein_status cuda_exec_replay(struct rein_exec *e)
 	for (int k = 0; k < e->n_segment && s >= 0; k++) {
 		const struct cuda_segment *g = &e->segment[k];
 		cudaError_t error = g->graph ? cudaGraphLaunch(g->graph, e->cuda->stream) : cudaSuccess;
+		e->cuda->launches += g->graph != NULL;
 		if (error != cudaSuccess)
 			return cuda_failed(e->host, "launching a graph", error);
 		if (g->loop)

@@ -97,6 +97,7 @@ static rein_status cuda_probe(void *self, const struct rein_host *host, struct r
 	d->threads = (uint32_t)prop.multiProcessorCount;
 	d->memory = d->memory_free = prop.totalGlobalMem;
 	size_t free = 0, total = 0;
+	d->memory_held = cuda->planned;
 	if (cuda->stream && cudaMemGetInfo(&free, &total) == cudaSuccess) /* would make a context */
 		d->memory_free = free;
 	snprintf(d->name, sizeof d->name, "%.127s", prop.name);
@@ -319,27 +320,45 @@ static void destroy_exec(void *self, struct rein_exec *e)
 	cuda_exec_destroy(e);
 }
 
+rein_status cuda_exec_wait(struct rein_exec *e)
+{
+	char what[200];
+	cudaError_t error = cudaStreamSynchronize(e->cuda->stream);
+	if (error == cudaSuccess)
+		return REIN_OK;
+	snprintf(what, sizeof what, "device %d failed while program %s ran and cannot be used any more", e->cuda->device,
+	         e->program->name);
+	return cuda_failed(e->host, what, error);
+}
+
 static rein_status run(void *self, const struct rein_host *host, struct rein_exec *e, uint32_t times)
 {
 	struct cuda *cuda = (struct cuda *)self;
 	rein_status s = REIN_OK;
-	char what[200];
 	(void)host;
 	if (e->base != cuda->arena) { /* a later program made it larger */
 		s = cuda_exec_emit(e, cuda->arena);
 		if (s >= 0 && !(cuda->flags & REIN_GUARD))
 			s = cuda_exec_capture(e);
 	}
+	uint64_t before = cuda->launches;
 	for (uint32_t t = 0; t < times && s >= 0; t++)
-		s = cuda_exec_replay(e);
-	if (s < 0)
-		return s;
-	cudaError_t error = cudaStreamSynchronize(cuda->stream);
-	if (error == cudaSuccess)
-		return REIN_OK;
-	snprintf(what, sizeof what, "device %d failed while program %s ran and cannot be used any more", cuda->device,
-	         e->program->name);
-	return cuda_failed(cuda->host, what, error);
+		s = e->timing ? cuda_time_run(e) : cuda_exec_replay(e);
+	e->runs += times;
+	e->launches += cuda->launches - before;
+	return s < 0 ? s : cuda_exec_wait(e);
+}
+
+static double seconds(void *self, struct rein_exec *e, uint32_t kernel)
+{
+	(void)self;
+	return cuda_time_of(e, kernel);
+}
+
+static void profile(void *self, struct rein_exec *e, struct rein_profile *p)
+{
+	(void)self;
+	cuda_profile(e, p);
 }
 
 static void *output(void *self, struct rein_exec *e, uint32_t i)
@@ -391,8 +410,8 @@ static void destroy(void *self, const struct rein_host *host)
 /* C++ wants the members in the order they were declared in. */
 static const struct rein_backend_vt cuda_vt = {
 	sizeof cuda_vt, 0,       cuda_probe, cuda_open, cuda_alloc,   cuda_free, cuda_upload, cuda_download,
-	supports,       schedule, compile,   destroy_exec, run,    output,      explain,
-	NULL, cuda_host_alloc, cuda_host_free, cuda_upload_begin, cuda_upload_end,
+	supports,       schedule, compile,   destroy_exec, run,    output,      explain,   seconds,
+	cuda_host_alloc, cuda_host_free, cuda_upload_begin, cuda_upload_end, profile,
 };
 static const struct rein_component cuda_component = {
 	sizeof cuda_component,

@@ -7,6 +7,7 @@
  *   compile.cu   an executable: a list of launches, captured into one CUDA graph
  *   order.cu     their order, and which of them are one
  *   loop.cu      REPEAT: a conditional node of the graph, or replays by the host
+ *   time.cu      what a program costs: launches, and with REIN_TIMED how long kernels take
  *   library.cu   cuBLAS and NVRTC, opened when they are first needed
  *   chain*.cu    chains of elementwise ops: NVRTC text, or one interpreting kernel
  *   <family>.cu  kernels of one family, with a header of the same name if others use it
@@ -85,6 +86,7 @@ struct cuda {           /* the component's struct (self) */
 	int n_held, cap_held;
 	struct cuda_library *library;
 	cudaStream_t inner[CUDA_MAX_DEPTH]; /* to capture the bodies of loops */
+	uint64_t launches;                  /* graphs launched so far */
 };
 
 /* --- executables ------------------------------------------------------------------------- */
@@ -124,6 +126,7 @@ struct cuda_item {
 
 /* A compiled program: what to put on the stream, for an arena at `base`. */
 struct cuda_loop;
+struct cuda_timing;
 struct cuda_segment {      /* executor without loops on the device: graphs with loops between them */
 	cudaGraphExec_t graph; /* or */
 	struct cuda_loop *loop;
@@ -148,7 +151,9 @@ struct rein_exec {
 	size_t chunk_used, chunk_size;
 	unsigned char *constants; /* what constant[] points into */
 	struct cuda_segment *segment;
-	int n_segment, n_launch;      /* n_launch: nodes of the graphs, for explain */
+	int n_segment, n_launch;      /* n_launch: nodes of the graphs, those that take the time aside */
+	uint64_t runs, launches;      /* so far */
+	struct cuda_timing *timing;   /* NULL without REIN_TIMED */
 	int depth;                    /* 0; loop bodies: how deep */
 	unsigned char *shadow, *mine; /* REIN_GUARD: the arena before a kernel and after it, on the host */
 };
@@ -164,6 +169,14 @@ rein_status cuda_exec_issue(struct rein_exec *, cudaStream_t);
 /* Captures into graphs what run() replays. */
 rein_status cuda_exec_capture(struct rein_exec *);
 rein_status cuda_exec_replay(struct rein_exec *);
+rein_status cuda_exec_wait(struct rein_exec *); /* cuda.cu: until the stream is done */
+/* time.cu, for programs, not for bodies of loops */
+rein_status cuda_time_begin(struct rein_exec *);                       /* before capturing; sets timing */
+rein_status cuda_time_mark(struct rein_exec *, int item, cudaStream_t); /* captured: item begins, the one before ends */
+rein_status cuda_time_run(struct rein_exec *);                         /* replays once and waits */
+double cuda_time_of(const struct rein_exec *, uint32_t kernel);
+void cuda_time_end(struct rein_exec *);
+void cuda_profile(const struct rein_exec *, struct rein_profile *);
 /* loop.cu */
 int64_t cuda_loop_workspace(const struct rein_program *, const struct rein_prog_instr *, const struct rein_plan *body);
 rein_status cuda_loop_emit(struct cuda_build *, int32_t instr);

@@ -231,6 +231,7 @@ typedef enum cudaError {
 	cudaErrorInsufficientDriver = 35,
 	cudaErrorNoDevice = 100,
 	cudaErrorInvalidDevice = 101,
+	cudaErrorInvalidResourceHandle = 400,
 	cudaErrorIllegalAddress = 700,
 	cudaErrorLaunchFailure = 719,
 	cudaErrorNotSupported = 801,
@@ -280,7 +281,10 @@ enum cudaJitOption { cudaJitErrorLogBuffer = 5, cudaJitErrorLogBufferSizeBytes =
 enum cudaLibraryOption { cudaLibraryHostUniversalFunctionAndDataTable };
 #define cudaStreamNonBlocking      1u
 #define cudaStreamDefault          0u
+#define cudaEventDefault           0u
 #define cudaEventDisableTiming     2u
+#define cudaEventRecordDefault     0u
+#define cudaEventRecordExternal    1u
 #define cudaGraphCondAssignDefault 1u
 struct cudaGraphEdgeData {
 	unsigned char from_port, to_port, type, reserved[5];
@@ -351,6 +355,10 @@ cudaError_t cudaMemsetAsync(void *, int, size_t, cudaStream_t = NULL);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *, unsigned);
 cudaError_t cudaStreamDestroy(cudaStream_t);
 cudaError_t cudaStreamSynchronize(cudaStream_t);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *, unsigned);
+cudaError_t cudaEventDestroy(cudaEvent_t);
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t, cudaStream_t, unsigned);
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t, cudaEvent_t);
 cudaError_t cudaFuncSetAttribute(const void *, enum cudaFuncAttribute, int);
 cudaError_t cudaLaunchKernel(const void *fn, dim3 grid, dim3 block, void **args, size_t shared, cudaStream_t);
 cudaError_t cudaStreamBeginCapture(cudaStream_t, enum cudaStreamCaptureMode);
