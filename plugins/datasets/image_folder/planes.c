@@ -3,6 +3,7 @@
  * planes.c: decoded rows become a sample: planes of the channels asked for, upright.
  */
 #include <stdbool.h>
+#include <string.h>
 
 #include "image.h"
 
@@ -12,13 +13,19 @@ int64_t upright_width(const struct image_size *s) { return s->turn > 4 ? s->heig
 /* (H,W,from) to (to,H,W); grey from colour is 0.299 R + 0.587 G + 0.114 B in 16 bits, as PIL's */
 static void to_planes(const uint8_t *in, int64_t pixels, int64_t from, int64_t to, uint8_t *out)
 {
-	for (int64_t i = 0; i < pixels; i++, in += from) {
-		if (from == to || from == 1) {
-			for (int64_t c = 0; c < to; c++)
-				out[c * pixels + i] = in[from == 1 ? 0 : c];
-		} else {
-			out[i] = (uint8_t)((in[0] * 19595u + in[1] * 38470u + in[2] * 7471u + 0x8000u) >> 16);
+	if (from == 3 && to == 3) {
+		uint8_t *red = out, *green = out + pixels, *blue = out + 2 * pixels;
+		for (int64_t i = 0; i < pixels; i++, in += 3) {
+			red[i] = in[0];
+			green[i] = in[1];
+			blue[i] = in[2];
 		}
+	} else if (from == 1) {
+		for (int64_t c = 0; c < to; c++)
+			memcpy(out + c * pixels, in, (size_t)pixels);
+	} else {
+		for (int64_t i = 0; i < pixels; i++, in += 3)
+			out[i] = (uint8_t)((in[0] * 19595u + in[1] * 38470u + in[2] * 7471u + 0x8000u) >> 16);
 	}
 }
 
