@@ -402,9 +402,6 @@ bool run_epoch(struct trainer *t, const struct stage *s, struct metrics *out)
 		t->seconds = 0;
 		t->samples = 0;
 	}
-	if (log && any_streams(t))
-		metrics_set(out, "data_wait_s", t->data_wait);
-	t->data_wait = log ? 0 : t->data_wait;
 	if (t->env.settings->track && s->epochs > 0 && !path_append(t))
 		return false;
 	if (log && s->epochs > 0 && !ask_regularizers(t, s, out))

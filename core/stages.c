@@ -535,8 +535,13 @@ rein_status trainer_next(struct trainer *t, struct metrics *out, struct diag *d)
 		t->stage_done = false;
 	}
 	struct stage *s = &t->stage[t->at_stage];
-	if (types[s->type].run(t, s, out) && stage_measured(t, s, out))
+	if (types[s->type].run(t, s, out) && stage_measured(t, s, out)) {
+		if (out->n && any_streams(t)) {
+			metrics_set(out, "data_wait_s", t->data_wait);
+			t->data_wait = 0;
+		}
 		return REIN_OK;
+	}
 	if (diag_errors(d) == errors) {
 		const char *why = instance_failure(t->env.backend);
 		diag_error(d, NULL, "stage '%s' failed on backend '%s'%s%s", s->name, t->env.backend->component->c.name,

@@ -1063,5 +1063,76 @@ def main():
     return failed != 0
 
 
+PHOTOS = """[run]
+config = 1
+epochs = 3
+batch = 3
+eval_batch = 4
+{run}
+[data]
+train = image_folder path={folder} channels=rgb {keys}
+val = image_folder path={folder} channels=rgb skip=2 {keys}
+[transforms]
+size = resize size=224,224
+[network]
+pool = avgpool size=32
+flat = flatten
+out = linear units=2
+[loss]
+ce = cross_entropy
+[optimizer]
+sgd = sgd lr=0.05
+[attacks]
+fgsm = fgsm epsilon=2/255
+[pruners]
+by_gradient = taylor amount=0.5 on=out.weight
+[reports]
+each = classification
+"""
+
+
+def photos(folder):
+    """Twelve images of every kind in two classes, with some that cannot be read among them."""
+    data = os.path.join(os.path.dirname(HERE), "fixtures", "data")
+    good = [f"kinds/deep/{k}/a.png" for k in "grey grey1 grey16 greyalpha palette rgb rgb16 rgba interlaced".split()]
+    good += ["kinds/jpeg/a.jpg", "kinds/progressive/a.jpg", "exif/6/a.jpg"]
+    bad = ["cut_jpeg/c/a.jpg", "cut_png/c/a.png", "cmyk/c/a.jpg", "not_png/c/a.png", "empty_png/c/a.png"]
+    for i, name in enumerate(good + bad):
+        place = os.path.join(folder, "one" if i % 2 else "two")
+        os.makedirs(place, exist_ok=True)
+        shutil.copy(os.path.join(data, name), os.path.join(place, f"{7 * i % 17:02}.png"))
+    return len(good), len(bad)
+
+
+def test_images_that_stay_on_disk(folder):
+    good, bad = photos(os.path.join(folder, "photos"))
+    for name, run, keys in [("kept", "", "on_error=skip"), ("read", "data_memory = 1", "on_error=skip"),
+                            ("stops", "data_memory = 1", "")]:
+        with open(os.path.join(folder, name + ".ini"), "w") as f:
+            f.write(PHOTOS.format(run=run, keys=keys, folder=os.path.join(folder, "photos")))
+    rows = {}
+    for name in ("kept", "read"):
+        out, err = rein("run", name + ".ini", cwd=folder)
+        assert f"train: {bad} of {good + bad} samples cannot be read and are left out" in out + err, out + err
+        assert "classification of val" in out, out
+        with open(os.path.join(folder, "runs", name, "main", "metrics.jsonl")) as f:
+            rows[name] = [json.loads(line) for line in f]
+        for row in rows[name]:
+            assert ("data_wait_s" in row) == (name == "read"), row
+            for key in ("data_wait_s", "samples_per_s", "time"):
+                row.pop(key, None)
+    assert rows["kept"] == rows["read"], rows
+    for words in (["evaluate"], ["attack"], ["prune", "--with", "by_gradient"]):
+        said = [rein(words[0], f"runs/{name}/main", *words[1:], cwd=folder)[0] for name in ("kept", "read")]
+        said = [re.sub("(?m)[0-9.]+$|kept|read", "", text) for text in said]  # milliseconds are last
+        assert len(said[0]) > 60 and said[0] == said[1], said
+    for name in ("kept", "read"):
+        rein("show", "sample", "3", name + ".ini", "--epoch", "0..2", "--out", "shown-" + name, cwd=folder)
+    shown = sorted(os.listdir(os.path.join(folder, "shown-kept")))
+    assert shown and all(read(folder, "shown-kept", f) == read(folder, "shown-read", f) for f in shown), shown
+    _, err = rein("run", "stops.ini", cwd=folder, code=2)
+    assert re.search(r"photos/(one|two)/\d\d\.png'", err), err
+
+
 if __name__ == "__main__":
     sys.exit(main())
