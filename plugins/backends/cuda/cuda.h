@@ -214,6 +214,8 @@ struct cuda_family {
 	/* Optional: called once per program before chains are made; may join instructions into
 	 * one kernel with cuda_join(). Not called with REIN_NAIVE. */
 	rein_status (*match)(struct cuda *, const struct rein_program *, struct rein_plan *);
+	/* Optional: the same after chains were made. */
+	rein_status (*match_late)(struct cuda *, const struct rein_program *, struct rein_plan *);
 };
 extern const struct cuda_family *const cuda_families[]; /* families.cu; ends with NULL */
 /* The family of a group: the one of its last op that is not elementwise; a group of

@@ -4,7 +4,8 @@
  * fixed by the shape: a thread takes elements t, t + T, .. of its part, then lanes and warps
  * are joined by a fixed tree; few results of many elements are cut into parts of at least
  * 4096, which the block that comes last joins the same way: part t, t + T, .., then the tree.
- * Sums, maxima and argmax that are ready together are one launch.
+ * Sums, maxima and argmax that are ready together are one launch, and those of small tensors wait
+ * for each other as long as nobody needs them: the sums for the biases of a net are one.
  */
 #include "device.h"
 
@@ -365,12 +366,13 @@ static rein_status add_piece(struct cuda_build *b, const struct reduce_piece *p)
 	return cuda_piece(b, &merge, copy);
 }
 
-static rein_status reduce(struct cuda_build *b, const struct rein_prog_instr *i, int32_t what)
+static rein_status describe_sum(struct cuda_build *b, const struct rein_prog_instr *i, int32_t what, void *work,
+                                struct reduce_piece *out)
 {
 	const struct rein_prog_value *x = cuda_in(b, i, 0);
 	struct reduce_piece p;
 	memset(&p, 0, sizeof p);
-	p.what = what, p.x = b->mem[i->in[0]], p.y = b->mem[i->out[0]], p.work = b->work;
+	p.what = what, p.x = b->mem[i->in[0]], p.y = b->mem[i->out[0]], p.work = work;
 	map_of(x, i->attr.axes, &p.m);
 	bool columns = by_columns(x, &p.m);
 	int64_t parts = parts_of(&p.m, columns);
@@ -380,32 +382,29 @@ static rein_status reduce(struct cuda_build *b, const struct rein_prog_instr *i,
 	int64_t across = columns ? (p.m.n_out + 31) / 32 : p.m.n_out < 1 << 20 ? p.m.n_out : 1 << 20;
 	p.across = p.how == BY_WARP ? cuda_blocks(p.m.n_out, 8) : (uint32_t)across;
 	p.blocks = p.across * p.parts;
-	if (p.parts > 1 && !(p.ticket = cuda_tickets(b, p.across)))
-		return REIN_ERROR;
-	return add_piece(b, &p);
+	*out = p;
+	return p.parts == 1 || (out->ticket = cuda_tickets(b, p.across)) ? REIN_OK : REIN_ERROR;
 }
 
-static int64_t workspace(const struct cuda *cuda, const struct rein_program *p, int32_t n, const int32_t *instr)
+static int64_t work_of(const struct rein_program *p, const struct rein_prog_instr *i)
 {
-	const struct rein_prog_instr *i = &p->instr[instr[n - 1]];
 	struct reduce_map m;
-	(void)cuda;
 	if (i->op != REIN_OP_SUM && i->op != REIN_OP_AMAX)
 		return 0;
 	map_of(&p->value[i->in[0]], i->attr.axes, &m);
 	int64_t parts = parts_of(&m, by_columns(&p->value[i->in[0]], &m));
-	return parts > 1 ? m.n_out * parts * 8 : 0;
+	return parts > 1 ? (m.n_out * parts * 8 + 255) / 256 * 256 : 0;
 }
 
-static rein_status argmax(struct cuda_build *b, const struct rein_prog_instr *i, int32_t what)
+static int64_t workspace(const struct cuda *cuda, const struct rein_program *p, int32_t n, const int32_t *instr)
 {
-	struct reduce_piece p;
-	memset(&p, 0, sizeof p);
-	p.what = what, p.x = b->mem[i->in[0]], p.y = b->mem[i->out[0]];
-	p.l = cuda_lines_of(cuda_in(b, i, 0), cuda_axis_of(&i->attr));
-	p.blocks = cuda_blocks(p.l.outer * p.l.inner, 8);
-	return add_piece(b, &p);
+	int64_t bytes = 0;
+	(void)cuda;
+	for (int32_t m = 0; m < n; m++)
+		bytes += work_of(p, &p->instr[instr[m]]);
+	return bytes;
 }
+
 template <class T, class A> static rein_status emit_cumsum(struct cuda_build *b, const struct rein_prog_instr *i)
 {
 	struct cuda_lines l = cuda_lines_of(cuda_in(b, i, 0), cuda_axis_of(&i->attr));
@@ -414,23 +413,87 @@ template <class T, class A> static rein_status emit_cumsum(struct cuda_build *b,
 	                   (i->attr.flags & REIN_REVERSE) != 0);
 }
 
+static rein_status describe(struct cuda_build *b, const struct rein_prog_instr *i, void *work, struct reduce_piece *p)
+{
+	uint32_t d = cuda_in(b, i, 0)->dtype, to = cuda_out(b, i, 0)->dtype;
+	if (i->op == REIN_OP_SUM)
+		return describe_sum(b, i,
+		                    d == REIN_REAL_T   ? (to == REIN_WIDE_T ? SUM_REAL_WIDE : SUM_REAL)
+		                    : d == REIN_WIDE_T ? SUM_WIDE
+		                    : d == REIN_I32_T  ? SUM_I32
+		                                       : SUM_BOOL,
+		                    work, p);
+	if (i->op == REIN_OP_AMAX)
+		return describe_sum(b, i, d == REIN_REAL_T ? MAX_REAL : d == REIN_I32_T ? MAX_I32 : MAX_BOOL, work, p);
+	memset(p, 0, sizeof *p);
+	p->what = d == REIN_REAL_T ? ARGMAX_REAL : d == REIN_I32_T ? ARGMAX_I32 : ARGMAX_U8;
+	p->x = b->mem[i->in[0]], p->y = b->mem[i->out[0]];
+	p->l = cuda_lines_of(cuda_in(b, i, 0), cuda_axis_of(&i->attr));
+	p->blocks = cuda_blocks(p->l.outer * p->l.inner, 8);
+	return REIN_OK;
+}
+
 static rein_status emit(struct cuda_build *b, int32_t n, const int32_t *instr)
 {
 	const struct rein_prog_instr *i = &b->p->instr[instr[n - 1]];
-	uint32_t d = cuda_in(b, i, 0)->dtype, to = cuda_out(b, i, 0)->dtype;
-	switch (i->op) {
-	case REIN_OP_SUM:
-		return reduce(b, i,
-		              d == REIN_REAL_T   ? (to == REIN_WIDE_T ? SUM_REAL_WIDE : SUM_REAL)
-		              : d == REIN_WIDE_T ? SUM_WIDE
-		              : d == REIN_I32_T  ? SUM_I32
-		                                 : SUM_BOOL);
-	case REIN_OP_AMAX: return reduce(b, i, d == REIN_REAL_T ? MAX_REAL : d == REIN_I32_T ? MAX_I32 : MAX_BOOL);
-	case REIN_OP_ARGMAX: return argmax(b, i, d == REIN_REAL_T ? ARGMAX_REAL : d == REIN_I32_T ? ARGMAX_I32 : ARGMAX_U8);
-	default:
+	struct reduce_piece piece[REDUCE_MANY];
+	void *list[REDUCE_MANY];
+	char *work = static_cast<char *>(b->work);
+	uint32_t d = cuda_in(b, i, 0)->dtype;
+	if (i->op == REIN_OP_CUMSUM)
 		return d == REIN_REAL_T ? emit_cumsum<float, double>(b, i) : d == REIN_WIDE_T ? emit_cumsum<double, double>(b, i) :
 			emit_cumsum<int32_t, uint32_t>(b, i);
+	for (int32_t m = 0; m < n; m++) {
+		i = &b->p->instr[instr[m]];
+		if (describe(b, i, work, &piece[m]) < 0)
+			return REIN_ERROR;
+		work += work_of(b->p, i);
+		list[m] = &piece[m];
 	}
+	return n == 1 ? add_piece(b, piece) : emit_pieces(b, n, list);
+}
+
+/* --- those that wait for each other ---------------------------------------------------------------- */
+#define WAIT_BYTES (8 << 20) /* what is summed is kept that long: no more of each */
+
+/* Something that runs where instruction `last` does or before reads v, maybe through a renaming. */
+static bool needed_until(const struct rein_program *p, const struct rein_plan *plan, int32_t v, int32_t last)
+{
+	uint32_t left = p->value[v].uses;
+	for (int32_t k = p->value[v].instr + 1; k < (int32_t)p->n_instr && left; k++)
+		for (uint32_t j = 0; j < p->instr[k].n_in; j++) {
+			if (p->instr[k].in[j] != v)
+				continue;
+			left--;
+			if (plan->kernel[k] >= 0 && plan->kernel[k] <= last)
+				return true;
+			for (uint32_t o = 0; o < p->instr[k].n_out && plan->kernel[k] < 0; o++)
+				if (needed_until(p, plan, p->instr[k].out[o], last))
+					return true;
+		}
+	return false;
+}
+
+static rein_status match_late(struct cuda *cuda, const struct rein_program *p, struct rein_plan *plan)
+{
+	int32_t list[REDUCE_MANY], n = 0;
+	(void)cuda;
+	for (int32_t k = 0; k < (int32_t)p->n_instr; k++) {
+		const struct rein_prog_instr *i = &p->instr[k];
+		if ((i->op != REIN_OP_SUM && i->op != REIN_OP_AMAX && i->op != REIN_OP_ARGMAX) || plan->kernel[k] != k ||
+		    cuda_bytes_of(p, i->in[0]) > WAIT_BYTES)
+			continue;
+		bool fits = n < REDUCE_MANY;
+		for (int32_t m = 0; m < n && fits; m++)
+			fits = !needed_until(p, plan, p->instr[list[m]].out[0], k);
+		if (!fits && n > 1)
+			cuda_join(p, plan, n, list);
+		n = fits ? n : 0;
+		list[n++] = k;
+	}
+	if (n > 1)
+		cuda_join(p, plan, n, list);
+	return REIN_OK;
 }
 
 static bool supports(const struct rein_program *p, const struct rein_prog_instr *i)
@@ -445,4 +508,4 @@ static bool supports(const struct rein_program *p, const struct rein_prog_instr 
 	}
 }
 
-extern const struct cuda_family cuda_reduce = { "reduce", supports, workspace, emit, NULL };
+extern const struct cuda_family cuda_reduce = { "reduce", supports, workspace, emit, NULL, match_late };

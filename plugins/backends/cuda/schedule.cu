@@ -150,5 +150,8 @@ rein_status cuda_schedule(struct cuda *cuda, const struct rein_host *host, const
 			s = cuda_families[f]->match(cuda, p, plan);
 	if (s >= 0 && !(cuda->flags & REIN_NAIVE))
 		s = chain_schedule(cuda, host, p, plan);
+	for (int f = 0; !(cuda->flags & REIN_NAIVE) && cuda_families[f] && s >= 0; f++)
+		if (cuda_families[f]->match_late)
+			s = cuda_families[f]->match_late(cuda, p, plan);
 	return s < 0 ? s : finish(cuda, host, p, plan);
 }
