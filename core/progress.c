@@ -108,7 +108,8 @@ static void append_all(char *line, size_t size, uint64_t n, const struct rein_nu
 	for (uint64_t i = 0; i < n && shown < 6; i++) {
 		const char *dot = strrchr(m[i].name, '.');
 		char split[96];
-		if (!strncmp(m[i].name, "norm.", 5) || !strncmp(m[i].name, "gradient_norm.", 14))
+		if (!strncmp(m[i].name, "norm.", 5) || !strncmp(m[i].name, "gradient_norm.", 14) ||
+		    !strcmp(m[i].name, "data_wait_s"))
 			continue;
 		shown++;
 		if (dot && !strcmp(dot, ".loss")) {

@@ -187,7 +187,14 @@ void reports_check(const struct variant *v, struct trainer *t, struct diag *d)
 
 	for (int i = 0; i < v->n_own; i++) {
 		const struct instance *in = v->own[i];
-		if (in->component->c.kind != REIN_REPORT || !(in->component->vt.report.flags & REIN_WANTS_PREDICTIONS))
+		uint32_t flags = in->component->c.kind == REIN_REPORT ? in->component->vt.report.flags : 0;
+		const struct split *train = data_split(data, "train");
+		if (flags & REIN_WANTS_SAMPLES && train && train->streamed)
+			diag_error(d, &in->spec->at,
+			           "[reports] %s: report '%s' counts on the samples of 'train' in memory, and they are read while "
+			           "they are used: raise [run] data_memory or leave the report out",
+			           in->spec->name, in->component->c.name);
+		if (!(flags & REIN_WANTS_PREDICTIONS))
 			continue;
 		if (data->split[0]->info.target != REIN_TARGET_CLASS) {
 			diag_error(d, &in->spec->at, "[reports] %s: report '%s' is about classes, and the data has none",

@@ -1130,6 +1130,8 @@ def test_images_that_stay_on_disk(folder):
         rein("show", "sample", "3", name + ".ini", "--epoch", "0..2", "--out", "shown-" + name, cwd=folder)
     shown = sorted(os.listdir(os.path.join(folder, "shown-kept")))
     assert shown and all(read(folder, "shown-kept", f) == read(folder, "shown-read", f) for f in shown), shown
+    _, err = rein("run", "read.ini", "reports.data=describe", cwd=folder, code=2)
+    assert "counts on the samples of 'train' in memory" in err, err
     _, err = rein("run", "stops.ini", cwd=folder, code=2)
     assert re.search(r"photos/(one|two)/\d\d\.png'", err), err
 

@@ -140,7 +140,9 @@ static rein_status describe_record(const void *self, const struct rein_host *hos
 	return features(self, host, e, out);
 }
 
-static const struct rein_report_vt describe_vt = { .struct_size = sizeof describe_vt, .record = describe_record };
+static const struct rein_report_vt describe_vt = { .struct_size = sizeof describe_vt,
+	                                               .flags = REIN_WANTS_SAMPLES,
+	                                               .record = describe_record };
 REIN_COMPONENT(describe, REIN_REPORT, struct describe, describe_keys, &describe_vt,
                .summary = "variances, covariances and classes of the data beside the first layer's weights");
 REIN_PLUGIN("describe", "1.0.0", "MIT", &describe_component)

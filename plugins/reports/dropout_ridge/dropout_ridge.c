@@ -158,6 +158,7 @@ static rein_status dropout_ridge_record(const void *self, const struct rein_host
 }
 
 static const struct rein_report_vt dropout_ridge_vt = { .struct_size = sizeof dropout_ridge_vt,
+	                                                    .flags = REIN_WANTS_SAMPLES,
 	                                                    .record = dropout_ridge_record };
 REIN_COMPONENT(dropout_ridge, REIN_REPORT, struct dropout_ridge, dropout_ridge_keys, &dropout_ridge_vt,
                .summary = "input dropout in linear regression beside the ridge regression that it is",

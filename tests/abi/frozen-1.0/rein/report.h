@@ -91,7 +91,8 @@ struct rein_table {
 	void (*print)(struct rein_table *, const char *line);
 };
 
-#define REIN_WANTS_PREDICTIONS 1u /* flag of a report */
+#define REIN_WANTS_PREDICTIONS 1u /* flags of a report */
+#define REIN_WANTS_SAMPLES     2u /* x and y; without it n may be 0: samples that are not kept in memory */
 
 struct rein_report_vt {
 	uint32_t struct_size, flags;
