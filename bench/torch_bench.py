@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Training speed of PyTorch on the networks of the *.ini files beside this script.
 
-    torch_bench.py NET --threads 2 --seconds 3 [--channels-last]
+    torch_bench.py NET --threads 2 --seconds 3 [--channels-last] [--device cuda] [--fp32] [--compile]
 
 One JSON line: samples per second of whole training steps (shuffled batch gathered from
 tensors in memory, forward, loss, backward, optimizer) and the process's peak memory. The
 data are float tensors ready to use, so nothing is decoded or copied from the host: what
 PyTorch does best. Networks, batch sizes and optimizers are those of the .ini files.
+
+On a GPU PyTorch convolves in TF32 unless it is told otherwise: --fp32 tells it. --compile is
+torch.compile with mode="max-autotune", which on a GPU makes CUDA graphs.
 """
 import argparse
 import json
@@ -100,7 +103,7 @@ NETS = {f.__name__: f for f in (toy_regression, animal_mlp, fashion_mlp, lenet, 
 
 def epoch(net, opt, x, y, batch, loss):
     """One pass in a new order; the sum of the losses stays on the device until the end."""
-    order, total = torch.randperm(len(x)), torch.zeros(())
+    order, total = torch.randperm(len(x), device=x.device), torch.zeros((), device=x.device)
     for part in order[: len(x) // batch * batch].split(batch):
         value = loss(net(x[part]), y[part])
         opt.zero_grad(set_to_none=True)
@@ -110,15 +113,20 @@ def epoch(net, opt, x, y, batch, loss):
     return float(total)
 
 
-def measure(name, threads, seconds, channels_last):
+def measure(name, threads, seconds, channels_last, device="cpu", fp32=False, compiled=False):
     torch.manual_seed(1)
     torch.set_num_threads(threads)
+    if fp32:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     net, opt, shape, classes, batch, samples = NETS[name]()
-    x = torch.randn(samples, *shape)
-    y = torch.randint(classes, (samples,)) if classes else torch.randn(samples, 1)
+    net.to(device)  # in place: the optimizer's parameters are these
+    x = torch.randn(samples, *shape, device=device)
+    y = torch.randint(classes, (samples,), device=device) if classes else torch.randn(samples, 1, device=device)
     loss = F.cross_entropy if classes else F.mse_loss
     if channels_last:
         x, net = x.to(memory_format=torch.channels_last), net.to(memory_format=torch.channels_last)
+    if compiled:
+        net = torch.compile(net, mode="max-autotune")
     for _ in range(3 if samples > batch else 100):
         epoch(net, opt, x, y, batch, loss)
     start, epochs = time.perf_counter(), 0
@@ -128,7 +136,9 @@ def measure(name, threads, seconds, channels_last):
     took = time.perf_counter() - start
     steps = epochs * (samples // batch)
     return {"net": name, "version": torch.__version__, "threads": threads, "channels_last": channels_last,
+            "device": torch.cuda.get_device_name() if device == "cuda" else device, "fp32": fp32, "compile": compiled,
             "samples_per_s": steps * batch / took, "step_us": 1e6 * took / steps,
+            "device_mib": torch.cuda.max_memory_reserved() / (1 << 20) if device == "cuda" else 0,
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
@@ -138,8 +148,11 @@ if __name__ == "__main__":
     ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--seconds", type=float, default=3)
     ap.add_argument("--channels-last", action="store_true", help="images as (N,H,W,C) in memory")
+    ap.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    ap.add_argument("--fp32", action="store_true", help="no TF32 anywhere")
+    ap.add_argument("--compile", action="store_true", help="torch.compile, mode max-autotune")
     a = ap.parse_args()
     if a.net == "mnist_pgd":
         print(json.dumps(mnist_pgd(a.threads, a.seconds)))
     else:
-        print(json.dumps(measure(a.net, a.threads, a.seconds, a.channels_last)))
+        print(json.dumps(measure(a.net, a.threads, a.seconds, a.channels_last, a.device, a.fp32, a.compile)))

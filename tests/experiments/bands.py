@@ -3,7 +3,7 @@
 """Runs the experiments on the real data and holds them to the figures that a PyTorch
 re-implementation of the courses gives (norms, epochs to memorize, closed forms).
 
-    bands.py REIN SOURCE_DIR EXPERIMENT
+    bands.py REIN SOURCE_DIR EXPERIMENT [path=value ...]
 
 Norms are stable over seeds where accuracies on 100 images are not, so norms are what is held there.
 Exit code 77 (skipped) where REIN_DATA is not set.
@@ -115,14 +115,14 @@ def measured(out, variant, metric):
 
 
 def main():
-    rein, source, name = sys.argv[1:4]
+    rein, source, name, *more = sys.argv[1:]
     if not os.environ.get("REIN_DATA"):
         print("skipped: REIN_DATA is not set, the real data is not here")
         return 77
     bad = 0
     config, *overrides = RUNS.get(name, [name])
     with tempfile.TemporaryDirectory() as out:
-        done = subprocess.run([rein, "run", os.path.join(source, "configs", config + ".ini"), *overrides, "--out", out, "--quiet"],
+        done = subprocess.run([rein, "run", os.path.join(source, "configs", config + ".ini"), *overrides, *more, "--out", out, "--quiet"],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:
             print(done.stdout)
