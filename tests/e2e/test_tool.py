@@ -1075,7 +1075,7 @@ val = image_folder path={folder} channels=rgb skip=2 {keys}
 [transforms]
 size = resize size=224,224
 [network]
-pool = avgpool size=32
+conv = conv2d filters=2 kernel=32 stride=32
 flat = flatten
 out = linear units=2
 [loss]

@@ -15,7 +15,8 @@
 	"channels=3 classes=3 seed=2\n"
 #define SMALL_NET "flat = flatten\nout = linear units=2\n[loss]\nce = cross_entropy\n[optimizer]\nsgd = sgd lr=0.05\n"
 #define TAIL                                                                                                           \
-	"[augmentations]\na = hflip\nb = random_crop padding=4\n[network]\npool = avgpool size=4\nbn = batchnorm\nflat = " \
+	"[augmentations]\na = hflip\nb = random_crop padding=4\n[network]\nconv = conv2d filters=3 kernel=4 stride=4\nbn " \
+	"= batchnorm\nflat = "                                                                                             \
 	"flatten\nout = "                                                                                                  \
 	"linear units=3\n[loss]\nce = cross_entropy\n[optimizer]\nsgd = sgd lr=0.05\n"
 
@@ -249,11 +250,12 @@ static void remove_folder(const char *folder)
 static bool open_folder(struct rig *r, const char *folder, const char *run, const char *keys, uint32_t threads)
 {
 	char text[2048];
-	snprintf(text, sizeof text,
-	         "[run]\nconfig = 1\nepochs = 3\nbatch = 3\neval_batch = 4\nevaluate = train,val\n%s[data]\n"
-	         "train = image_folder path=%s channels=rgb %s\nval = image_folder path=%s channels=rgb skip=1 %s\n"
-	         "[transforms]\nsize = resize size=224,224\n[network]\npool = avgpool size=32\n" SMALL_NET,
-	         run, folder, keys, folder, keys);
+	snprintf(
+		text, sizeof text,
+		"[run]\nconfig = 1\nepochs = 3\nbatch = 3\neval_batch = 4\nevaluate = train,val\n%s[data]\n"
+		"train = image_folder path=%s channels=rgb %s\nval = image_folder path=%s channels=rgb skip=1 %s\n"
+		"[transforms]\nsize = resize size=224,224\n[network]\nconv = conv2d filters=2 kernel=32 stride=32\n" SMALL_NET,
+		run, folder, keys, folder, keys);
 	return rig_open(r, text, threads);
 }
 
