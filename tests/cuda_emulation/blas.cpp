@@ -4,6 +4,7 @@
  * lookup of library functions by name. A function that the backend newly uses: write it
  * here and give it a row in the table.
  */
+#include <dlfcn.h>
 #include <stdlib.h>
 
 #include "machine.h"
@@ -74,14 +75,16 @@ static cublasStatus_t gemm_ex(cublasHandle_t h, cublasOperation_t ta, cublasOper
 void *nvrtc_symbol(const char *name); /* nvrtc.cpp */
 
 static char blas_library, nvrtc_library;
+static void *real_nvrtc;
 void *emulation_dlopen(const char *name, int flags)
 {
-	(void)flags;
-	const char *without = getenv("EMULATION_WITHOUT");
+	const char *without = getenv("EMULATION_WITHOUT"), *nvrtc = getenv("EMULATION_NVRTC");
+	if (nvrtc && !strcmp(nvrtc, "real") && strstr(name, "libnvrtc.so"))
+		return real_nvrtc = dlopen(name, flags);
 	if (!strncmp(name, "libcublas.so", 12))
 		return without && strstr(without, "cublas") ? NULL : &blas_library;
 	if (!strncmp(name, "libnvrtc.so", 11))
-		return getenv("EMULATION_NVRTC") ? &nvrtc_library : NULL;
+		return nvrtc ? &nvrtc_library : NULL;
 	return NULL;
 }
 void *emulation_dlsym(void *library, const char *name)
@@ -99,6 +102,8 @@ void *emulation_dlsym(void *library, const char *name)
 		{ "cublasSgemmStridedBatched", (void *)sgemm_strided },
 		{ "cublasGemmEx", (void *)gemm_ex },
 	};
+	if (library && library == real_nvrtc)
+		return dlsym(library, name);
 	if (library == &nvrtc_library)
 		return nvrtc_symbol(name);
 	for (auto &row : table)

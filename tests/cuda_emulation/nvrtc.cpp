@@ -3,7 +3,10 @@
  * nvrtc.cpp: the emulated NVRTC: generated text is compiled for the host by the C++ compiler
  * that EMULATION_NVRTC names; its "cubin" is the shared library that comes out, with its
  * size in front. Kernels compiled so use neither barriers nor shared memory and are called
- * rein_chain.
+ * rein_chain. For tests of the texts:
+ *   EMULATION_TEXTS=folder   keeps every text there
+ *   EMULATION_NVRTC=texts    nothing is compiled: programs can be made, not run
+ *   EMULATION_NVRTC=real     the library of the CUDA toolkit compiles (blas.cpp): likewise
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -23,7 +26,7 @@ struct emulation_nvrtc {
 static const char prelude[] = "#include <math.h>\n"
 							  "#include <string.h>\n"
 							  "#define __device__\n#define __global__\n#define __forceinline__ inline\n"
-							  "#define __launch_bounds__(n)\n"
+							  "#define __launch_bounds__(...)\n"
 							  "static double __longlong_as_double(long long x) { double d; memcpy(&d, &x, 8); return d; }\n"
 							  "static thread_local struct { unsigned x; } blockIdx, threadIdx, gridDim, blockDim;\n";
 static const char postlude[] =
@@ -48,6 +51,19 @@ static void spill(const std::string &path, const std::string &s)
 	FILE *f = fopen(path.c_str(), "wb");
 	if (!f || fwrite(s.data(), 1, s.size(), f) != s.size() || fclose(f))
 		emulation_abort("%s cannot be written", path.c_str());
+}
+static void keep_text(const std::string &text)
+{
+	const char *dir = getenv("EMULATION_TEXTS");
+	char name[40];
+	snprintf(name, sizeof name, "/%016zx.cu", std::hash<std::string>()(text));
+	if (dir)
+		spill(dir + std::string(name), text);
+}
+static bool only_made(void)
+{
+	const char *how = getenv("EMULATION_NVRTC");
+	return how && (!strcmp(how, "texts") || !strcmp(how, "real"));
 }
 static std::string folder(void)
 {
@@ -74,6 +90,11 @@ static nvrtcResult create(nvrtcProgram *p, const char *text, const char *, int, 
 static nvrtcResult destroy(nvrtcProgram *p) { return delete *p, *p = NULL, NVRTC_SUCCESS; }
 static nvrtcResult compile(nvrtcProgram p, int, const char *const *)
 {
+	keep_text(p->text);
+	if (only_made()) {
+		p->code = "made, not to be run";
+		return NVRTC_SUCCESS;
+	}
 	std::string dir = folder();
 	spill(dir + "/k.cpp", prelude + p->text + postlude);
 	std::string command = std::string(getenv("EMULATION_NVRTC")) + " -std=c++17 -O1 -w -ffp-contract=off -fPIC -shared -o " +
@@ -126,6 +147,8 @@ cudaError_t cudaLibraryLoadData(cudaLibrary_t *l, const void *code, enum cudaJit
                                 enum cudaLibraryOption *, void **, unsigned)
 {
 	size_t n;
+	if (only_made())
+		return *l = new emulation_library{ NULL }, cudaSuccess;
 	memcpy(&n, code, sizeof n);
 	std::string dir = folder();
 	spill(dir + "/k.so", std::string((const char *)code + sizeof n, n));
@@ -136,13 +159,23 @@ cudaError_t cudaLibraryLoadData(cudaLibrary_t *l, const void *code, enum cudaJit
 }
 cudaError_t cudaLibraryUnload(cudaLibrary_t l)
 {
-	if (l)
+	if (l && l->so)
 		dlclose(l->so);
 	delete l;
 	return cudaSuccess;
 }
+static void cannot_run(const void *, void **)
+{
+	emulation_abort("EMULATION_NVRTC=%s: programs are made, not run", getenv("EMULATION_NVRTC"));
+}
+
 cudaError_t cudaLibraryGetKernel(cudaKernel_t *k, cudaLibrary_t l, const char *name)
 {
+	if (!l->so) {
+		emulation_signature((const void *)cannot_run, cannot_run, 0, NULL);
+		*k = (cudaKernel_t)(void *)cannot_run;
+		return strcmp(name, "rein_chain") ? cudaErrorInvalidValue : cudaSuccess;
+	}
 	void *fn = dlsym(l->so, "emulation_entry");
 	const unsigned long *size = (const unsigned long *)dlsym(l->so, "emulation_size");
 	if (!fn || !size || strcmp(name, "rein_chain"))

@@ -198,7 +198,8 @@ size_t chain_text(int n, const struct chain *const *c, int *body, char *buf, siz
 		if (body[k] == k)
 			put_chain(&w, c[k], k);
 	}
-	put(&w, "extern \"C\" __global__ void __launch_bounds__(%d) rein_chain(struct chain_args a)\n{\n", CUDA_BLOCK);
+	/* at least 2 blocks: without a number ptxas keeps to 32 registers and spills */
+	put(&w, "extern \"C\" __global__ void __launch_bounds__(%d, 2) rein_chain(struct chain_args a)\n{\n", CUDA_BLOCK);
 	if (n == 1) {
 		put(&w, "\tchain_0(a.one, blockIdx.x);\n}\n");
 		return w.used;

@@ -126,14 +126,15 @@ static void cache_write(const uint64_t hash[2], const char *key, const char *cod
 static char *compile(const struct rein_host *host, const struct cuda_nvrtc *n, const char *text, const char *arch,
                      size_t *size, char *why, size_t why_size)
 {
-	const char *option[] = { arch, "--fmad=false", "--std=c++17" };
+	/* 177, 550: functions of chain_math.h, variables of a plugin's kernel that this text does not need */
+	const char *option[] = { arch, "--fmad=false", "--std=c++17", "--diag-suppress=177,550" };
 	nvrtcProgram program = NULL;
 	char *code = NULL;
 	if (n->create(&program, text, "chain.cu", 0, NULL, NULL) != NVRTC_SUCCESS) {
 		snprintf(why, why_size, "NVRTC could not be started");
 		return NULL;
 	}
-	nvrtcResult r = n->compile(program, 3, option);
+	nvrtcResult r = n->compile(program, (int)(sizeof option / sizeof *option), option);
 	if (r != NVRTC_SUCCESS) {
 		size_t log_size = 0;
 		n->log_size(program, &log_size);
