@@ -23,7 +23,7 @@
 static bool open_threads(struct rig *r, const char *run, const char *more, uint32_t threads)
 {
 	char text[4096];
-	snprintf(text, sizeof text, "[run]\nconfig = 1\nepochs = 3\n%s" DATA TAIL "%s", run, more);
+	snprintf(text, sizeof text, "[run]\nconfig = 1\nepochs = 3\ncache = no\n%s" DATA TAIL "%s", run, more);
 	return rig_open(r, text, threads);
 }
 
