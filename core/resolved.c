@@ -17,7 +17,7 @@ struct setting_text {
 	char value[64];
 	const char *text; /* instead of value, if long */
 };
-#define MAX_SETTING 24
+#define MAX_SETTING 32
 
 static void say(struct setting_text *s, int *n, const char *key, const char *format, ...)
 {
@@ -49,6 +49,12 @@ static int settings_list(const struct settings *s, int64_t seed, struct setting_
 	say(out, &n, "eval_batch", "%lld", (long long)s->eval_batch);
 	if (s->data_memory)
 		say(out, &n, "data_memory", "%lld", (long long)s->data_memory);
+	if (s->lo < s->hi) {
+		char lo[40], hi[40];
+		format_real(lo, sizeof lo, s->lo);
+		format_real(hi, sizeof hi, s->hi);
+		say(out, &n, "bounds", "%.30s,%.30s", lo, hi);
+	}
 	if (s->weights) {
 		say(out, &n, "weights", "%s", "");
 		out[n - 1].text = s->weights;

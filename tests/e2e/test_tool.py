@@ -746,6 +746,14 @@ def test_too_large_names_the_layer(tmp):
     assert "memory" in err and "c2" in err, err
 
 
+def test_bounds_stay_with_the_run(tmp):
+    """An attack on the run keeps to the bounds that it was trained with."""
+    rein("run", ONE, "--variant", "plain", "run.epochs=1", "run.bounds=-2.5,3", cwd=tmp)
+    assert b"\nbounds = -2.5,3 " in read(tmp, "runs/one/plain/resolved.ini")
+    out, _ = rein("attack", "runs/one/plain", "attacks.far=fgsm epsilon=100", cwd=tmp)
+    assert 2.5 < float(re.search("\nfar .*", out.split("changes that succeeded")[1])[0].split()[6]) < 5.51, out
+
+
 def test_prune_averages(tmp):
     """What evaluation saw is what is pruned, not the weights that it was an average of."""
     average = "regularizers.mean=ema decay=0.9"
