@@ -117,7 +117,7 @@ struct recorder {
 	struct rec_scope *scope;
 	int n_scope, cap_scope;
 	const char **origin;
-	struct place *origin_at; /* of each: where its spec stands; file NULL: nowhere */
+	struct place *origin_at;                   /* of each: where its spec stands; file NULL: nowhere */
 	int n_origin, cap_origin, origin_override; /* override: -1 or what ops are said to come from */
 
 	struct ints read, version; /* per state: value of its READ, latest version; -1: none */
