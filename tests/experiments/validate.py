@@ -30,8 +30,8 @@ def main():
         # weights that another config trains, or that the user brings
         words = ["run.weights=", "run.weights_on="] if os.path.basename(path) in TRANSFERS else []
         done = subprocess.run([rein, "validate", path, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if f"{os.sep}backends{os.sep}" in path and "cannot be used: " in done.stdout:
-            print(f"{os.path.relpath(path, source)} is skipped: its device is not here")
+        if f"{os.sep}backends{os.sep}" in path and any(w in done.stdout for w in ("cannot be used: ", "unknown backend")):
+            print(f"{os.path.relpath(path, source)} is skipped: its backend was not built, or its device is not here")
             continue
         if done.returncode:
             print(done.stdout)

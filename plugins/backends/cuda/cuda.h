@@ -114,10 +114,10 @@ struct cuda_item {
 	const char *name; /* of the kernel, for explain and messages */
 	dim3 grid, block;
 	size_t shared;
-	void *arg[CUDA_MAX_ARGS]; /* LAUNCH: into data */
-	void *data;               /* host memory of the item: arguments; CALL, LOOP, PIECE: its data, freed with it */
+	void *arg[CUDA_MAX_ARGS];       /* LAUNCH: into data */
+	void *data;                     /* host memory of the item: arguments; CALL, LOOP, PIECE: its data, freed with it */
 	const struct cuda_merge *merge; /* PIECE */
-	void *to;                 /* COPY, FILL */
+	void *to;                       /* COPY, FILL */
 	const void *from;
 	int value; /* FILL: byte */
 	size_t bytes;
@@ -136,11 +136,11 @@ struct rein_exec {
 	const struct rein_host *host;
 	const struct rein_program *program;
 	const struct rein_plan *plan;
-	void **mem;            /* per value: device address or NULL */
-	void **constant;       /* per value: device memory of constants, or NULL */
-	unsigned char *base;   /* arena that mem[] and items were made for */
-	unsigned char *staged; /* commits whose source another commit overwrites go through here */
-	int64_t *staged_at;    /* per commit: offset in staged, -1: straight */
+	void **mem;             /* per value: device address or NULL */
+	void **constant;        /* per value: device memory of constants, or NULL */
+	unsigned char *base;    /* arena that mem[] and items were made for */
+	unsigned char *staged;  /* commits whose source another commit overwrites go through here */
+	int64_t *staged_at;     /* per commit: offset in staged, -1: straight */
 	int32_t *first, *instr; /* instructions of kernel k, in recorded order: instr[first[k] .. first[k + 1]) */
 	int32_t *launch;        /* per kernel: the one whose launch it shares, or itself */
 	struct cuda_item *item;
@@ -171,9 +171,9 @@ rein_status cuda_exec_capture(struct rein_exec *);
 rein_status cuda_exec_replay(struct rein_exec *);
 rein_status cuda_exec_wait(struct rein_exec *); /* cuda.cu: until the stream is done */
 /* time.cu, for programs, not for bodies of loops */
-rein_status cuda_time_begin(struct rein_exec *);                       /* before capturing; sets timing */
+rein_status cuda_time_begin(struct rein_exec *);                        /* before capturing; sets timing */
 rein_status cuda_time_mark(struct rein_exec *, int item, cudaStream_t); /* captured: item begins, the one before ends */
-rein_status cuda_time_run(struct rein_exec *);                         /* replays once and waits */
+rein_status cuda_time_run(struct rein_exec *);                          /* replays once and waits */
 double cuda_time_of(const struct rein_exec *, uint32_t kernel);
 void cuda_time_end(struct rein_exec *);
 void cuda_profile(const struct rein_exec *, struct rein_profile *);
@@ -197,9 +197,9 @@ struct cuda_build {
 	const struct rein_program *p;
 	const struct rein_plan *plan;
 	struct rein_exec *e;
-	int32_t kernel;              /* plan kernel at hand */
-	void *const *mem;            /* per value: device address, NULL where a value has none */
-	void *work;                  /* workspace of this kernel, on the device */
+	int32_t kernel;   /* plan kernel at hand */
+	void *const *mem; /* per value: device address, NULL where a value has none */
+	void *work;       /* workspace of this kernel, on the device */
 };
 
 /* A family of kernels. Instructions come as numbers into program.instr, in recorded order. */
