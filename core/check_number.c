@@ -193,7 +193,7 @@ static bool slot(struct part *p, rein_val *y)
 		if (call.n_in > 1)
 			in[1] = operand(p, p->shape->in, "x2", true);
 		*y = c->vt.layer.record(self, r, &call);
-		return rein_rank(r, x) < 1 || rein_rank(r, *y) < 1 || rein_dim(r, *y, 0) == rein_dim(r, x, 0) ||
+		return rein_rank(r, x) < 1 || (rein_rank(r, *y) >= 1 && rein_dim(r, *y, 0) == rein_dim(r, x, 0)) ||
 		       wrong_shape(p, "the result's first axis is not the batch");
 	}
 	case REIN_LOSS:
@@ -422,6 +422,7 @@ static double moved(struct part *p, struct state *t, double *v, int64_t i, doubl
 static void differences(struct part *p, void **all, struct check_report *r)
 {
 	int tried = 0, kinks = 0;
+	double sum = number_of(p, 1);
 	for (int k = 0; k < p->n_wrt; k++) {
 		struct state *t = p->wrt[k];
 		int64_t n, stride = t->count > MOST_TRIED ? t->count / MOST_TRIED : 1;
@@ -445,7 +446,9 @@ static void differences(struct part *p, void **all, struct check_report *r)
 		free(g);
 		free(v);
 	}
-	if (tried && kinks == tried)
+	if (tried && kinks == tried && !isfinite(sum))
+		fail(r, "the result's sum is %s, not a finite number", isnan(sum) ? "nan" : "infinite");
+	else if (tried && kinks == tried)
 		fail(r, "derivative: none of %d numbers could be differenced", tried);
 }
 

@@ -435,12 +435,19 @@ static void print_lines(struct all *a, const struct component *c)
 	else if (c->c.kind == REIN_BACKEND)
 		printf("  'rein check backend/%s' holds it to the reference\n", c->c.name);
 	else if (!part_records(c) && c->c.kind != REIN_SCHEDULE)
-		printf("  not recorded: a %s does its work in a config; run its example\n", kind_name(c->c.kind));
+		puts("  not recorded: it does its work in a config; run its example");
 }
 
 static int check_component(const struct check_options *o, struct registry *r, const struct component *c,
                            const struct spec *given)
 {
+	struct diag *d = diag_create();
+	bool good = spec_given(given, c, d); /* else every case would say the same */
+	if (!good)
+		diag_print(d, stderr);
+	diag_destroy(d);
+	if (!good)
+		return EXIT_USAGE;
 	struct all *a = tool_alloc(sizeof *a);
 	struct check_report first;
 	int code = EXIT_DONE;

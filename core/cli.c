@@ -65,6 +65,8 @@ static int bad_option(const struct cli *c, const char *word, const struct option
 		names[n] = known[n].name;
 	names[n] = NULL;
 	const char *near = diag_nearest(bare, names);
+	if (near && !strcmp(near, bare))
+		return cli_usage(c, "option '--%s' takes no value: '%s'", bare, word);
 	if (near)
 		return cli_usage(c, "unknown option '--%s'; did you mean '--%s'?", bare, near);
 	return cli_usage(c, "unknown option '--%s'", bare);

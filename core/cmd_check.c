@@ -5,6 +5,7 @@
  */
 #include "check.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,7 +125,12 @@ static int check(struct cli *c, const struct check_options *o)
 	const char *what = c->n_operand ? c->operand[0] : "",
 			   **dir = tool_alloc((size_t)(c->n_plugin_dir + 1) * sizeof *dir);
 	size_t n = strlen(what);
-	struct subject s = { .file = n > 3 && !strcmp(what + n - 3, ".so") ? realpath(what, NULL) : NULL };
+	bool is_file = n > 3 && !strcmp(what + n - 3, ".so");
+	struct subject s = { .file = is_file ? realpath(what, NULL) : NULL };
+	if (is_file && !s.file) {
+		free(dir);
+		return cli_usage(c, "'%s' cannot be checked: %s", what, strerror(errno));
+	}
 	char *folder = s.file ? tool_strdup(s.file) : NULL;
 	int code, n_dir = 0;
 	if (folder) { /* its folder comes first, so that nothing hides it */

@@ -133,6 +133,10 @@ bool instance_key(const struct instance *, int i, const char **key, const char *
  * instance_create does; false after errors. Strings live as long as the config. */
 bool spec_keys(const struct spec *, const char *what, const struct rein_key *keys, void *out, struct diag *);
 
+/* Whether the keys that a spec gives are the component's and have good values; nothing is made, names of
+ * others are not looked up, and keys that must be given may be missing. */
+bool spec_given(const struct spec *, const struct component *, struct diag *);
+
 /* Glob patterns, comma-separated: "*.weight,bn*.bias". '*' matches any run of characters. */
 bool pattern_match(const char *patterns, const char *name);
 

@@ -273,6 +273,8 @@ static void bad_value(struct filling *f, const struct arg *a, const char *text, 
 	}
 	if (how == KEY_RANGE)
 		diag_error(f->d, &at, "%s=%s %s", a->key, text, why);
+	else if (!at.text && !strstr(why, a->key)) /* no caret shows which key it is */
+		diag_error(f->d, &at, "%s: %s", a->key, why);
 	else
 		diag_error(f->d, &at, "%s", why);
 }
@@ -474,6 +476,27 @@ bool spec_keys(const struct spec *s, const char *what, const struct rein_key *ke
 	snprintf(f.what, sizeof f.what, "%s", what);
 	good = refuse_unknown(&f, t);
 	good = fill_rows(&f, &t[0], NULL, NULL, NULL) && good;
+	pool_destroy(f.pool);
+	return good && !s->broken;
+}
+
+bool spec_given(const struct spec *s, const struct component *c, struct diag *d)
+{
+	struct filling f = { .spec = s, .d = d, .pool = pool_create() };
+	struct instance nobody = { 0 };
+	struct target t[2] = { { c->key, pool_alloc(f.pool, c->c.cfg_size + 1) },
+		                   { common_keys(c->c.kind), (char *)&nobody.common } };
+	const char *shown;
+	bool good;
+	snprintf(f.what, sizeof f.what, "%s '%s'", kind_name(c->c.kind), c->c.name);
+	good = refuse_unknown(&f, t);
+	for (int i = 0; i < s->n_arg; i++) {
+		const struct rein_key *own = find_row(t[0].row, s->arg[i].key);
+		const struct target *of = own ? &t[0] : &t[1];
+		const struct rein_key *row = own ? own : find_row(t[1].row, s->arg[i].key);
+		if (row && row->type != REIN_KEY_REF && row->type != REIN_KEY_REFS)
+			good = put(&f, row, of->base, &s->arg[i], s->arg[i].value, &shown) && good;
+	}
 	pool_destroy(f.pool);
 	return good && !s->broken;
 }

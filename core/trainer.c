@@ -453,13 +453,13 @@ static bool check_patterns(struct trainer *t)
 		diag_error(t->diag, &t->net[0]->section->at, "[network]: it has no parameters that train");
 		return false;
 	}
-	if (*lost)
-		at_instance(t->diag, t->optimizer[t->n_optimizer - 1],
-		            "no optimizer trains these parameters: %s; widen an on= or freeze their layers", lost);
 	for (int i = t->n_optimizer - 1; i >= 0; i--)
 		rest = is_named(t->optimizer[i]) ? rest : t->optimizer[i];
 	for (int i = 0; i < t->n_optimizer; i++)
 		check_optimizer(t, t->optimizer[i], rest);
+	if (*lost && diag_errors(t->diag) == errors) /* else an on= is wrong, which says more */
+		at_instance(t->diag, t->optimizer[t->n_optimizer - 1],
+		            "no optimizer trains these parameters: %s; widen an on= or freeze their layers", lost);
 	for (int i = 0; i < t->n_regularizer; i++)
 		check_regularizer(t, t->regularizer[i]);
 	for (int i = 0; i < t->n_pruner; i++)

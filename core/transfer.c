@@ -86,7 +86,10 @@ static bool all_used(struct trainer *t, const char *on, const char *map, char *w
 /* --- normalization ------------------------------------------------------------------------- */
 static void numbers(FILE *f, const char *key, int64_t n, const double *v)
 {
-	for (int64_t i = 0; i < n; i++)
+	bool same = true; /* 0.5,0.5,0.5 is what 0.5 is */
+	for (int64_t i = 1; i < n; i++)
+		same = same && v[i] == v[0];
+	for (int64_t i = 0; i < (same && n > 1 ? 1 : n); i++)
 		fprintf(f, "%s%.9g", i ? "," : key, v[i]);
 }
 

@@ -45,6 +45,22 @@ static rein_val lose_record(const void *self, struct rein_rec *r, const struct r
 static const struct rein_layer_vt lose_vt = { .struct_size = sizeof lose_vt, .record = lose_record };
 REIN_COMPONENT(lose, REIN_LAYER, struct rein_keyless, NULL, &lose_vt, .summary = "loses the batch");
 
+static rein_val sum_record(const void *self, struct rein_rec *r, const struct rein_call *c)
+{
+	return rein_sum(r, c->in[0]);
+}
+static const struct rein_layer_vt sum_vt = { .struct_size = sizeof sum_vt, .record = sum_record };
+REIN_COMPONENT(sum, REIN_LAYER, struct rein_keyless, NULL, &sum_vt, .summary = "one number for a batch");
+
+/* --- a penalty that is no number ------------------------------------------------------------------- */
+static rein_val root_penalty(const void *self, struct rein_rec *r, const struct rein_step *t,
+                             const struct rein_tensor *p)
+{
+	return rein_sum(r, rein_sqrt(r, rein_offset(r, rein_neg(r, rein_square(r, p->w)), -1)));
+}
+static const struct rein_regularizer_vt root_vt = { .struct_size = sizeof root_vt, .penalty = root_penalty };
+REIN_COMPONENT(root, REIN_REGULARIZER, struct rein_keyless, NULL, &root_vt, .summary = "roots below zero");
+
 /* --- an end of a range that crashes, a key without help ------------------------------------------------ */
 struct edge {
 	int64_t n;
@@ -106,4 +122,5 @@ static const struct rein_layer_vt steps_vt = { .struct_size = sizeof steps_vt, .
 REIN_COMPONENT(steps, REIN_LAYER, struct rein_keyless, NULL, &steps_vt, .summary = "rounds, straight through");
 
 REIN_PLUGIN("faulty", "1.0.0", "MIT", &slope_component, &count_component, &lose_component, &edge_component,
-            &restless_component, &total_component, &flatten_all_component, &steps_component)
+            &restless_component, &total_component, &sum_component, &root_component, &flatten_all_component,
+            &steps_component)

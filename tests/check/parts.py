@@ -27,6 +27,8 @@ FAULTS = {  # component -> what must be said of it
     "layer/lose": ["the result's first axis is not the batch", "odd shapes, on real (2,3,5), training:", "crashed|ended the process"],
     "regularizer/edge": ["key 'n' has no help text", "ends of ranges, n=9:", "a penalty is a scalar"],
     "schedule/restless": ["not the same every time"],
+    "layer/sum": ["the result's first axis is not the batch"],
+    "regularizer/root": ["the result's sum is nan, not a finite number"],
     "loss/total": ["a loss gives one value per sample"],
     "attack/flatten_all": ["the result has another shape than what it replaces"],
 }
@@ -52,9 +54,11 @@ expect("plugins", n > 90, n)
 for words, text in [
     (["layer/lineer"], "did you mean 'linear'"),
     (["lair/linear"], "cannot be checked"),
-    (["layer/linear", "units=0"], "units"),
+    (["layer/linear", "units=0"], "units=0 is outside"),
+    (["layer/linear", "unit=3"], "did you mean 'units'"),
+    (["layer/linear", "units=x"], "units: 'x' is not a whole number"),
     (["layer/linear", "--only", "add"], "are for backends"),
-    (["no_such.so"], "cannot be checked"),
+    (["no_such.so"], "No such file"),
 ]:
     code, out, err = run(*words)
-    expect(f"{words}: usage", code in (1, 2) and text in out + err, code, out, err)
+    expect(f"{words}: usage", code == 2 and text in err and not out, code, out, err)

@@ -104,6 +104,7 @@ def test_help(tmp):
 def test_wrong_usage(tmp):
     assert "did you mean 'run'" in rein("rum", cwd=tmp, code=2)[1]
     assert "did you mean '--resume'" in rein("run", ONE, "--resum_", cwd=tmp, code=2)[1]
+    assert "option '--time' takes no value: '--time=3'" in rein("run", ONE, "--time=3", cwd=tmp, code=2)[1]
     assert "needs a value" in rein("run", ONE, "--out", cwd=tmp, code=2)[1]
     assert "which config" in rein("run", cwd=tmp, code=2)[1]
     assert "not an override" in rein("run", ONE, "epochs", cwd=tmp, code=2)[1]

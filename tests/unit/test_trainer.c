@@ -206,6 +206,11 @@ Test(trainer, untrained_parameters_are_named)
 	cr_assert_not(rig_open(&r, "[run]\nconfig = 1\n" BLOBS MLP "[optimizer]\nsgd = sgd lr=0.1 on=fc1.*\n", 1));
 	cr_expect(strstr(r.why, "no optimizer trains these parameters: out.weight, out.bias"), "%s", r.why);
 	rig_close(&r);
+	cr_assert_not(rig_open(
+		&r, "[run]\nconfig = 1\n" BLOBS MLP "[optimizer]\na = sgd lr=0.1 on=fc1.*\nb = sgd lr=0.1 on=uot.*\n", 1));
+	cr_expect(strstr(r.why, "on=uot.* matches no parameter"), "%s", r.why);
+	cr_expect_not(strstr(r.why, "no optimizer trains"), "that follows from it: %s", r.why);
+	rig_close(&r);
 }
 
 Test(trainer, patterns_that_match_nothing)

@@ -70,6 +70,7 @@ Test(transfer, another_normalization_is_told)
 		const char *transforms, *told;
 	} here[] = {
 		{ "[transforms]\nscale = normalize mean=0.5 std=0.25\n", NULL },
+		{ "[transforms]\nscale = normalize mean=0.5,0.5,0.5,0.5 std=0.25\n", NULL }, /* one for each feature */
 		{ "[transforms]\nscale = normalize mean=0.5 std=0.5\n",
 		  "normalized with mean=0.5 std=0.25; here they are normalized with mean=0.5 std=0.5" },
 		{ "", "normalized with mean=0.5 std=0.25; here they are taken as they are" },

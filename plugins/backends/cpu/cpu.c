@@ -56,7 +56,8 @@ static rein_status cpu_probe(void *self, const struct rein_host *host, struct re
 {
 	struct cpu *cpu = self;
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	int isa = isa_named(isa_choices[cpu->isa_key]), n = cpu->threads_key ? (int)cpu->threads_key : cores();
+	int isa = isa_named(isa_choices[cpu->isa_key]);
+	int n = cpu->threads ? cpu->threads : cpu->threads_key ? (int)cpu->threads_key : cores(); /* opened: as it runs */
 	if (isa < 0)
 		return rein_failf(host, "this machine or build has no %s", isa_choices[cpu->isa_key]), REIN_UNSUPPORTED;
 	d->threads = (uint32_t)n;
