@@ -150,6 +150,10 @@ struct open_backend *backend_open(struct session *s, const struct config *c, con
 		registry_unknown(s->registry, s->diag, at, "run", "backend", REIN_BACKEND, "cpu");
 		return NULL;
 	}
+	if (!strcmp(name, "auto")) {
+		diag_error(s->diag, at, "auto takes no keys: name the backend that they are for");
+		return NULL;
+	}
 	if (!registry_find(s->registry, REIN_BACKEND, name)) {
 		registry_unknown(s->registry, s->diag, at, "run", "backend", REIN_BACKEND, name);
 		return NULL;

@@ -97,9 +97,9 @@ static bool check(const struct data *data, const struct split *to, const struct 
 		return data_error(d, spec, "join", "join=%s: %s", name,
 		                  to == from ? "it cannot join itself" : "that entry joins another one itself");
 	if (from->streamed)
-		return data_error(d, spec, "join",
-		                  "join=%s: its samples do not fit into [run] data_memory, which those that join have to",
-		                  name);
+		return data_error(
+			d, spec, "join",
+			"join=%s: its samples do not fit into [run] data_memory, and those of an entry that joins must", name);
 	if (to->info.dtype != from->info.dtype)
 		return data_error(d, spec, "join", "join=%s: its samples are %s, those of '%s' %s", name,
 		                  from->info.dtype == REIN_U8_T ? "bytes" : "numbers", name,

@@ -85,7 +85,7 @@ static int settings_list(const struct settings *s, int64_t seed, struct setting_
 
 static bool is_free(const char *line)
 {
-	static const char *const keys[] = { "threads ", "cache ", "checkpoint_seconds ", "out " };
+	static const char *const keys[] = { "threads ", "data_memory ", "cache ", "checkpoint_seconds ", "out " };
 	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
 		if (!strncmp(line, keys[i], strlen(keys[i])))
 			return true;

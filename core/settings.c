@@ -64,7 +64,7 @@ static void read_eval_batch(const struct reader *r)
 
 static void read_data_memory(const struct reader *r)
 {
-	read_int(r, &r->s->data_memory, 0, 1 << 30, "MiB, or 0 for as much as the samples need");
+	read_int(r, &r->s->data_memory, 0, 1 << 30, "whole MiB up to 1073741824, or 0 for as much as the samples need");
 }
 
 static void read_cache(const struct reader *r)

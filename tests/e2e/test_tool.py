@@ -172,6 +172,7 @@ def test_settings(tmp):
     says("run.evaluate=test", "val or train,val")
     says("run.config=2", "only version")
     says("run.backend=cupid", "cupid")
+    says("run.backend=auto threads=1", "auto takes no keys")
     says("run.checkpoint_seconds=soon", "never")
     for seeds in ("3..1", "1,1", "1..999999", "a", "-1"):
         path = write(tmp, "x.ini", read(SMALL).decode().replace("seeds = 1,2", f"seeds = {seeds}"))

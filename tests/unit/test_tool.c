@@ -392,10 +392,12 @@ Test(folder, killed_while_names_change, .init = setup, .fini = teardown)
 
 Test(resolved, comments_and_free_settings_do_not_count)
 {
-	static const char a[] = "; one\n[run]\nseed = 1  ; a.ini:3\nthreads = 1  ; default\nout = x  ; default\n\n"
-							"[optimizer]\n; a.ini:9: lr\nsgd = sgd lr=0.1\n",
-					  b[] = "[run]\nseed = 1  ; b.ini:7\nthreads = 2  ; command line\n[optimizer]\nsgd = sgd lr=0.1\n",
-					  c[] = "[run]\nseed = 2  ; b.ini:7\n[optimizer]\nsgd = sgd lr=0.1\n";
+	static const char
+		a[] = "; one\n[run]\nseed = 1  ; a.ini:3\nthreads = 1  ; default\nout = x  ; default\n\n"
+			  "[optimizer]\n; a.ini:9: lr\nsgd = sgd lr=0.1\n",
+		b[] =
+			"[run]\nseed = 1  ; b.ini:7\nthreads = 2  ; command line\ndata_memory = 1\n[optimizer]\nsgd = sgd lr=0.1\n",
+		c[] = "[run]\nseed = 2  ; b.ini:7\n[optimizer]\nsgd = sgd lr=0.1\n";
 	char why[512];
 	cr_assert(resolved_same(a, b, why, sizeof why), "%s", why);
 	cr_assert(!resolved_same(a, c, why, sizeof why));
