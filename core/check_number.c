@@ -193,6 +193,8 @@ static bool slot(struct part *p, rein_val *y)
 		if (call.n_in > 1)
 			in[1] = operand(p, p->shape->in, "x2", true);
 		*y = c->vt.layer.record(self, r, &call);
+		if (y->id < 0)
+			return wrong_shape(p, "the layer gives no value");
 		return rein_rank(r, x) < 1 || (rein_rank(r, *y) >= 1 && rein_dim(r, *y, 0) == rein_dim(r, x, 0)) ||
 		       wrong_shape(p, "the result's first axis is not the batch");
 	}
@@ -333,6 +335,8 @@ static bool prepare(struct part *p, int way, bool gradients, char *why, size_t s
 		program_destroy(done);
 	if (done && !p->c)
 		check_messages(p->b->diag, why, size);
+	if (done && !p->c && !why[0]) /* no memory, or a run that failed: the backend knows */
+		snprintf(why, size, "backend: %s", instance_failure(p->b->way[way]));
 	return p->c != NULL;
 }
 

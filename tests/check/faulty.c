@@ -52,6 +52,20 @@ static rein_val sum_record(const void *self, struct rein_rec *r, const struct re
 static const struct rein_layer_vt sum_vt = { .struct_size = sizeof sum_vt, .record = sum_record };
 REIN_COMPONENT(sum, REIN_LAYER, struct rein_keyless, NULL, &sum_vt, .summary = "one number for a batch");
 
+/* --- no value; a weight that no memory holds -------------------------------------------------------- */
+static rein_val nothing_record(const void *self, struct rein_rec *r, const struct rein_call *c) { return REIN_NONE; }
+static const struct rein_layer_vt nothing_vt = { .struct_size = sizeof nothing_vt, .record = nothing_record };
+REIN_COMPONENT(nothing, REIN_LAYER, struct rein_keyless, NULL, &nothing_vt, .summary = "gives nothing");
+static rein_val huge_record(const void *self, struct rein_rec *r, const struct rein_call *c)
+{
+	const struct rein_init zeros = { .struct_size = sizeof zeros, .kind = REIN_INIT_CONSTANT };
+	const int64_t n = 1000000000000;
+	rein_param(r, "weight", 1, &n, &zeros);
+	return rein_scale(r, c->in[0], 1);
+}
+static const struct rein_layer_vt huge_vt = { .struct_size = sizeof huge_vt, .record = huge_record };
+REIN_COMPONENT(huge, REIN_LAYER, struct rein_keyless, NULL, &huge_vt, .summary = "wants more memory than there is");
+
 /* --- a penalty that is no number ------------------------------------------------------------------- */
 static rein_val root_penalty(const void *self, struct rein_rec *r, const struct rein_step *t,
                              const struct rein_tensor *p)
@@ -122,5 +136,5 @@ static const struct rein_layer_vt steps_vt = { .struct_size = sizeof steps_vt, .
 REIN_COMPONENT(steps, REIN_LAYER, struct rein_keyless, NULL, &steps_vt, .summary = "rounds, straight through");
 
 REIN_PLUGIN("faulty", "1.0.0", "MIT", &slope_component, &count_component, &lose_component, &edge_component,
-            &restless_component, &total_component, &sum_component, &root_component, &flatten_all_component,
-            &steps_component)
+            &restless_component, &total_component, &sum_component, &nothing_component, &huge_component, &root_component,
+            &flatten_all_component, &steps_component)

@@ -28,6 +28,8 @@ FAULTS = {  # component -> what must be said of it
     "regularizer/edge": ["key 'n' has no help text", "ends of ranges, n=9:", "a penalty is a scalar"],
     "schedule/restless": ["not the same every time"],
     "layer/sum": ["the result's first axis is not the batch"],
+    "layer/nothing": ["the layer gives no value"],
+    "layer/huge": ["out of memory"],
     "regularizer/root": ["the result's sum is nan, not a finite number"],
     "loss/total": ["a loss gives one value per sample"],
     "attack/flatten_all": ["the result has another shape than what it replaces"],
